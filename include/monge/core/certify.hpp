@@ -3,13 +3,13 @@
 /// The one place that keeps the promise of Status::converged: every number in the result is finite.
 #pragma once
 
-#include <monge/core/status.hpp>
-#include <monge/core/types.hpp>
-
 #include <cmath>
 #include <concepts>
 #include <tuple>
 #include <utility>
+
+#include <monge/core/status.hpp>
+#include <monge/core/types.hpp>
 
 namespace monge::detail {
 
@@ -29,9 +29,8 @@ bool all_finite(T const& part) {
 template <class Result>
 [[nodiscard]] Result certified(Result result) {
   if (result.status == Status::converged) {
-    bool const finite =
-        std::apply([](auto const&... parts) { return (all_finite(parts) && ...); },
-                   std::as_const(result).numbers());
+    bool const finite = std::apply([](auto const&... parts) { return (all_finite(parts) && ...); },
+                                   std::as_const(result).numbers());
     if (!finite) {
       result.status = Status::non_finite;
     }

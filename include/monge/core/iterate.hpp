@@ -19,13 +19,13 @@
 /// Deadline, and hands `deadline.remaining()` down as the `max_seconds` of the nested solve.
 #pragma once
 
-#include <monge/core/observer.hpp>
-#include <monge/core/status.hpp>
-#include <monge/core/types.hpp>
-
 #include <chrono>
 #include <concepts>
 #include <utility>
+
+#include <monge/core/observer.hpp>
+#include <monge/core/status.hpp>
+#include <monge/core/types.hpp>
 
 namespace monge {
 
@@ -86,8 +86,7 @@ concept TakesDeadline =
 /// A method that `iterate` can drive. See the file comment for the meaning of the members.
 template <class Method>
 concept IterativeMethod =
-    requires(Method const& method) { method.init(); } &&
-    std::copyable<detail::state_t<Method>> &&
+    requires(Method const& method) { method.init(); } && std::copyable<detail::state_t<Method>> &&
     requires(Method const& method, detail::state_t<Method>& state,
              detail::state_t<Method> const& seen, Index k, Status status) {
       { method.error(seen) } -> std::convertible_to<double>;

@@ -3,10 +3,10 @@
 /// What a running method tells the caller, and how the caller stops it.
 #pragma once
 
-#include <monge/core/types.hpp>
-
 #include <concepts>
 #include <type_traits>
+
+#include <monge/core/types.hpp>
 
 namespace monge {
 

@@ -10,10 +10,10 @@
 /// is in openmp/; any other runtime can implement Executor.
 #pragma once
 
-#include <monge/core/types.hpp>
-
 #include <algorithm>
 #include <memory>
+
+#include <monge/core/types.hpp>
 
 namespace monge {
 

@@ -4,13 +4,13 @@
 /// Numerical outcomes are a Status instead, never an exception.
 #pragma once
 
-#include <monge/core/types.hpp>
-
 #include <concepts>
 #include <cstdio>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+
+#include <monge/core/types.hpp>
 
 namespace monge::detail {
 

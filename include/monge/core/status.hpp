@@ -59,7 +59,8 @@ enum class Status : unsigned char {
       return "step too small: the adaptive step shrank to the resolution of the variable; the "
              "problem may be stiff or singular there: loosen the tolerances or stop before it";
     case Status::line_search_failed:
-      return "line search failed: no acceptable step along the search direction; check the gradient "
+      return "line search failed: no acceptable step along the search direction; check the "
+             "gradient "
              "against differences, or loosen the tolerance if the value has stopped changing";
     case Status::breakdown:
       return "breakdown: the operator lacks a property that the method needs; check that it is "

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <Eigen/Core>
+
 #include <concepts>
 #include <limits>
 #include <type_traits>
@@ -30,12 +31,11 @@ concept RealScalar = std::floating_point<S>;
 /// A RealScalar, or a type with real arithmetic that Eigen knows, such as an automatic
 /// differentiation scalar: the scalars of integrators, paths and losses.
 template <class S>
-concept FieldScalar =
-    RealScalar<S> || (std::is_class_v<S> && !Eigen::NumTraits<S>::IsComplex &&
-                      !Eigen::NumTraits<S>::IsInteger && requires(S s) {
-                        { s + s * s - s / s } -> std::convertible_to<S>;
-                        { s < s } -> std::convertible_to<bool>;
-                      });
+concept FieldScalar = RealScalar<S> || (std::is_class_v<S> && !Eigen::NumTraits<S>::IsComplex &&
+                                        !Eigen::NumTraits<S>::IsInteger && requires(S s) {
+                                          { s + s* s - s / s } -> std::convertible_to<S>;
+                                          { s < s } -> std::convertible_to<bool>;
+                                        });
 
 /// The scalar that sums over many entries of type S are kept in: double for float, else S itself.
 template <class S>

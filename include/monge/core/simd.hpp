@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Packs: the widest vectors of the target, through the vector extensions of GCC and Clang. On any
+/// other compiler, and for long double, a pack is one scalar and the same code still works.
+///
+/// Kernels that are written in packs are vectorised at -O2 as well as at -O3, and their last,
+/// partial pack runs through the same instructions as all others, so that no entry depends on its
+/// position. Arithmetic, comparison and `mask ? a : b` work on packs and scalars alike.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include <monge/core/types.hpp>
+
+namespace monge::simd {
+
+#if defined(__AVX512F__)
+inline constexpr int register_bytes = 64;
+#elif defined(__AVX__)
+inline constexpr int register_bytes = 32;
+#else
+inline constexpr int register_bytes = 16;
+#endif
+
+/// The signed integer of the same width as S.
+template <class S>
+using bits_t = std::conditional_t<sizeof(S) == 4, std::int32_t, std::int64_t>;
+
+namespace detail {
+
+template <class S>
+struct PackOf {
+  using type = S;
+};
+#if defined(__GNUC__)
+template <class S>
+  requires std::same_as<S, float> || std::same_as<S, double> || std::same_as<S, std::int32_t> ||
+           std::same_as<S, std::int64_t>
+struct PackOf<S> {
+  typedef S type __attribute__((vector_size(register_bytes)));
+};
+#endif
+
+}  // namespace detail
+
+/// A register full of S.
+template <class S>
+using pack_t = typename detail::PackOf<S>::type;
+
+/// The number of scalars in a pack.
+template <class S>
+inline constexpr int lanes = sizeof(pack_t<S>) / sizeof(S);
+
+/// Reads a pack from any address.
+template <class S>
+pack_t<S> load(S const* from) {
+  pack_t<S> pack;
+  std::memcpy(&pack, from, sizeof pack);
+  return pack;
+}
+
+/// Reads the first `count` < lanes entries and fills the rest.
+template <class S>
+pack_t<S> load_part(S const* from, Index count, S fill) {
+  S entries[lanes<S>];
+  for (int k = 0; k < lanes<S>; ++k) {
+    entries[k] = k < count ? from[k] : fill;
+  }
+  return load<S>(entries);
+}
+
+template <class S>
+void store(S* to, pack_t<S> const& pack) {
+  std::memcpy(to, &pack, sizeof pack);
+}
+
+template <class S>
+void store_part(S* to, pack_t<S> const& pack, Index count) {
+  std::memcpy(to, &pack, static_cast<std::size_t>(count) * sizeof(S));
+}
+
+/// Every lane = value.
+template <class S>
+pack_t<S> broadcast(S value) {
+  return pack_t<S>{} + value;
+}
+
+/// The sum of the lanes, always in the same order.
+template <class S>
+S sum(pack_t<S> const& pack) {
+  S entries[lanes<S>];
+  store<S>(entries, pack);
+  for (int width = lanes<S> / 2; width > 0; width /= 2) {
+    for (int k = 0; k < width; ++k) {
+      entries[k] += entries[k + width];
+    }
+  }
+  return entries[0];
+}
+
+}  // namespace monge::simd

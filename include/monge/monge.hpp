@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Everything of the library but the optional adapters. One header per room (`monge/ot.hpp`,
+/// `monge/flow.hpp`, ...) or per method (`monge/ot/sinkhorn.hpp`) compiles faster.
+#pragma once
+
+#include <monge/core.hpp>
+#include <monge/version.hpp>

@@ -1,0 +1,21 @@
+# cmake -DCOMPILER=... -DNO_ECHO=... -DSOURCE=... -DINCLUDES=... -P check.cmake
+file(STRINGS "${SOURCE}" expectation REGEX "^// expect: ")
+string(REGEX REPLACE "^// expect: " "" expectation "${expectation}")
+if(expectation STREQUAL "")
+  message(FATAL_ERROR "${SOURCE} has no line `// expect: <regular expression>`")
+endif()
+list(TRANSFORM INCLUDES PREPEND "-I")
+set(compile "${COMPILER}" -std=c++20 -fsyntax-only ${NO_ECHO} ${INCLUDES})
+
+execute_process(COMMAND ${compile} "${SOURCE}" RESULT_VARIABLE result ERROR_VARIABLE messages)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "the good half does not compile:\n${messages}")
+endif()
+execute_process(COMMAND ${compile} -DMONGE_BAD "${SOURCE}"
+  RESULT_VARIABLE result ERROR_VARIABLE messages)
+if(result EQUAL 0)
+  message(FATAL_ERROR "the bad half compiles")
+endif()
+if(NOT messages MATCHES "${expectation}")
+  message(FATAL_ERROR "the message does not match `${expectation}`:\n${messages}")
+endif()

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: MIT
+// The program that owns the precompiled header of all tests.

@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Ground costs and the operators that hold them.
+///
+/// A cost between points is a functor c(x, y). `cost_matrix(X, Y, c)` evaluates it on all pairs of
+/// columns into an n x m matrix; `point_cloud(X, Y, c)` is the lazy operator with the same entries,
+/// which keeps the points, O((n + m) d), and recomputes entries when they are asked for.
+///
+/// Solvers take any Eigen matrix, or any CostOperator:
+///
+///     using Scalar = ...;                       // float, double or long double
+///     Index rows() const;  Index cols() const;
+///     // Entries first..first+count-1 of column j: a pointer to existing storage, or `scratch`
+///     // (room for `count` entries) filled and returned.
+///     Scalar const* column_segment(Index j, Index first, Index count, Scalar* scratch) const;
+///
+/// Entries may be negative; +infinity forbids a pair; -infinity and NaN are refused by the solvers.
+#pragma once
+
+#include <cmath>
+#include <concepts>
+#include <utility>
+
+#include <monge/core/require.hpp>
+#include <monge/core/types.hpp>
+
+namespace monge::ot {
+
+/// An n x m cost that hands out pieces of its columns. See the file comment.
+template <class C>
+concept CostOperator = requires { requires RealScalar<scalar_t<C>>; } &&
+                       requires(C const& cost, Index k, scalar_t<C>* scratch) {
+                         { cost.rows() } -> std::convertible_to<Index>;
+                         { cost.cols() } -> std::convertible_to<Index>;
+                         {
+                           cost.column_segment(k, k, k, scratch)
+                         } -> std::same_as<scalar_t<C> const*>;
+                       };
+
+/// What solvers take as a cost: a dense matrix expression or a CostOperator.
+template <class C>
+concept Cost = RealMatrixExpr<C> || CostOperator<C>;
+
+/// A cost functor that fills a piece of a column at once: out_i = c(x_i, y) for `count` points,
+/// given by coordinates, x_i(k) = coordinates[k * stride + i]. `prepare` is applied to both point
+/// sets (d x n) once.
+template <class F, class S>
+concept SegmentCost = requires(F const& c, S const* in, S* out, Index k, MatrixX<S> points) {
+  c.segment(in, k, in, k, k, out);
+  { c.prepare(std::move(points)) } -> std::convertible_to<MatrixX<S>>;
+};
+
+namespace detail {
+
+using namespace monge::detail;  // require, shape, parallel_for, ...
+
+template <class S>
+using ConstArrayMap = Eigen::Map<Eigen::Array<S, Eigen::Dynamic, 1> const>;
+template <class S>
+using ArrayMap = Eigen::Map<Eigen::Array<S, Eigen::Dynamic, 1>>;
+
+/// out = join(out, term(x(k) - y(k))) over the coordinates k, starting from term of the first.
+template <class S, class Term, class Join>
+void accumulate(S const* coordinates, Index stride, S const* y, Index d, Index count, S* out,
+                Term term, Join join) {
+  ArrayMap<S> result(out, count);
+  result = term(ConstArrayMap<S>(coordinates, count) - y[0]);
+  for (Index k = 1; k < d; ++k) {
+    result = join(result, term(ConstArrayMap<S>(coordinates + k * stride, count) - y[k]));
+  }
+}
+
+struct KeepPoints {
+  template <class S>
+  MatrixX<S> prepare(MatrixX<S> points) const {
+    return points;
+  }
+};
+
+inline constexpr auto add = [](auto const& a, auto const& b) { return a + b; };
+
+}  // namespace detail
+
+/// c(x, y) = |x - y|^2, without a half (libraries that use |x - y|^2 / 2 have half our cost and
+/// therefore half our epsilon).
+struct squared_euclidean : detail::KeepPoints {
+  template <VectorExpr X, VectorLike<X> Y>
+  scalar_t<X> operator()(X const& x, Y const& y) const {
+    return (x - y).squaredNorm();
+  }
+  template <RealScalar S>
+  void segment(S const* coordinates, Index stride, S const* y, Index d, Index count, S* out) const {
+    detail::accumulate(
+        coordinates, stride, y, d, count, out, [](auto const& z) { return z.square(); },
+        detail::add);
+  }
+};
+
+/// c(x, y) = |x - y|.
+struct euclidean : detail::KeepPoints {
+  template <VectorExpr X, VectorLike<X> Y>
+  scalar_t<X> operator()(X const& x, Y const& y) const {
+    return (x - y).norm();
+  }
+  template <RealScalar S>
+  void segment(S const* coordinates, Index stride, S const* y, Index d, Index count, S* out) const {
+    squared_euclidean{}.segment(coordinates, stride, y, d, count, out);
+    detail::ArrayMap<S> result(out, count);
+    result = result.sqrt();
+  }
+};
+
+/// c(x, y) = (sum_k |x_k - y_k|^p)^(1/p), p >= 1; p = infinity is the largest difference.
+struct p_norm {
+  double p = 1;
+
+  template <VectorExpr X, VectorLike<X> Y>
+  scalar_t<X> operator()(X const& x, Y const& y) const {
+    using S = scalar_t<X>;
+    if (p == infinity) return (x - y).cwiseAbs().maxCoeff();
+    if (p == 1) return (x - y).cwiseAbs().sum();
+    if (p == 2) return (x - y).norm();
+    return std::pow((x - y).array().abs().pow(S(p)).sum(), S(1 / p));
+  }
+  template <RealScalar S>
+  void segment(S const* coordinates, Index stride, S const* y, Index d, Index count, S* out) const {
+    detail::ArrayMap<S> result(out, count);
+    auto const absolute = [](auto const& z) { return z.abs(); };
+    if (p == infinity) {
+      detail::accumulate(coordinates, stride, y, d, count, out, absolute,
+                         [](auto const& a, auto const& b) { return a.max(b); });
+    } else if (p == 1) {
+      detail::accumulate(coordinates, stride, y, d, count, out, absolute, detail::add);
+    } else if (p == 2) {
+      euclidean{}.segment(coordinates, stride, y, d, count, out);
+    } else {
+      detail::accumulate(
+          coordinates, stride, y, d, count, out,
+          [q = S(p)](auto const& z) { return z.abs().pow(q); }, detail::add);
+      result = result.pow(S(1 / p));
+    }
+  }
+  template <class S>
+  MatrixX<S> prepare(MatrixX<S> points) const {
+    detail::require(p >= 1, "p_norm: p is ", p, "; it must be at least 1");
+    return points;
+  }
+};
+
+/// c(x, y) = 1 - <x, y> / (|x| |y|), between 0 and 2; 1 if either point is the origin.
+struct cosine {
+  template <VectorExpr X, VectorLike<X> Y>
+  scalar_t<X> operator()(X const& x, Y const& y) const {
+    using S = scalar_t<X>;
+    S const norms = x.norm() * y.norm();
+    return norms > 0 ? std::max(S(0), 1 - x.dot(y) / norms) : S(1);
+  }
+  template <RealScalar S>
+  void segment(S const* coordinates, Index stride, S const* y, Index d, Index count, S* out) const {
+    detail::ArrayMap<S> result(out, count);
+    result = S(1) - y[0] * detail::ConstArrayMap<S>(coordinates, count);
+    for (Index k = 1; k < d; ++k) {
+      result -= y[k] * detail::ConstArrayMap<S>(coordinates + k * stride, count);
+    }
+    result = result.max(S(0));
+  }
+  /// Unit vectors; the origin stays.
+  template <class S>
+  MatrixX<S> prepare(MatrixX<S> points) const {
+    for (Index j = 0; j < points.cols(); ++j) {
+      S const norm = points.col(j).norm();
+      if (norm > 0) points.col(j) /= norm;
+    }
+    return points;
+  }
+};
+
+/// The lazy n x m cost between the columns of X (d x n) and Y (d x m): entry (i, j) is
+/// c(x_i, y_j). Owns its points, so that it may be stored and built from temporaries. Each pass
+/// over it costs n m evaluations of c, O(n m d) for the costs above; memory is O((n + m) d).
+template <RealScalar S, class F>
+class PointCloud {
+ public:
+  using Scalar = S;
+
+  /// X, Y: finite, of equal dimension, at least one point each; otherwise std::invalid_argument.
+  PointCloud(MatrixX<S> X, MatrixX<S> Y, F c) : cost_(std::move(c)) {
+    using detail::require, detail::shape;
+    require(X.rows() == Y.rows(), "point cost: X has ", X.rows(), " coordinates and Y has ",
+            Y.rows(), "; points are columns of equal dimension");
+    require(X.size() > 0 && Y.size() > 0, "point cost: X is ", shape(X), " and Y is ", shape(Y),
+            "; both need at least one point");
+    require(X.allFinite() && Y.allFinite(), "point cost: NaN or infinity in ",
+            X.allFinite() ? "Y" : "X", "; remove those points first");
+    if constexpr (fills_segments) {
+      x_ = cost_.prepare(std::move(X)).transpose();
+      y_ = cost_.prepare(std::move(Y));
+    } else {
+      x_ = std::move(X);
+      y_ = std::move(Y);
+    }
+  }
+
+  [[nodiscard]] Index rows() const { return fills_segments ? x_.rows() : x_.cols(); }
+  [[nodiscard]] Index cols() const { return y_.cols(); }
+
+  S const* column_segment(Index j, Index first, Index count, S* scratch) const {
+    if constexpr (fills_segments) {
+      cost_.segment(x_.data() + first, x_.rows(), y_.col(j).data(), y_.rows(), count, scratch);
+    } else {
+      for (Index i = 0; i < count; ++i) {
+        scratch[i] = static_cast<S>(cost_(x_.col(first + i), y_.col(j)));
+      }
+    }
+    return scratch;
+  }
+
+ private:
+  static constexpr bool fills_segments = SegmentCost<F, S>;
+
+  F cost_;
+  MatrixX<S>
+      x_;  // n x d if the cost fills segments (coordinates contiguous over points), else d x n
+  MatrixX<S> y_;  // d x m
+};
+
+/// The lazy cost between two point sets. c is one of the functors above or any callable on two
+/// columns: `point_cloud(X, Y, [](auto const& x, auto const& y) { return ...; })`.
+template <RealMatrixExpr X, MatrixLike<X> Y, class F>
+[[nodiscard]] PointCloud<scalar_t<X>, F> point_cloud(X const& x, Y const& y, F c) {
+  return {MatrixX<scalar_t<X>>(x), MatrixX<scalar_t<X>>(y), std::move(c)};
+}
+
+/// The n x m matrix of costs between the columns of X (d x n) and Y (d x m). The same numbers as
+/// point_cloud(X, Y, c). Misuse as there.
+template <RealMatrixExpr X, MatrixLike<X> Y, class F>
+[[nodiscard]] MatrixX<scalar_t<X>> cost_matrix(X const& x, Y const& y, F c) {
+  using S = scalar_t<X>;
+  constexpr Index tile = 512;  // a tile and its coordinates stay in the first-level cache
+  PointCloud<S, F> const cloud = point_cloud(x, y, std::move(c));
+  MatrixX<S> cost(cloud.rows(), cloud.cols());
+  for (Index first = 0; first < cost.rows(); first += tile) {
+    Index const count = std::min(tile, cost.rows() - first);
+    for (Index j = 0; j < cost.cols(); ++j) {
+      cloud.column_segment(j, first, count, cost.col(j).data() + first);
+    }
+  }
+  return cost;
+}
+
+/// A lazy cost given entry by entry: c(i, j).
+template <RealScalar S, std::invocable<Index, Index> F>
+class IndexCost {
+ public:
+  using Scalar = S;
+
+  IndexCost(Index rows, Index cols, F c) : rows_(rows), cols_(cols), cost_(std::move(c)) {}
+
+  [[nodiscard]] Index rows() const { return rows_; }
+  [[nodiscard]] Index cols() const { return cols_; }
+
+  S const* column_segment(Index j, Index first, Index count, S* scratch) const {
+    for (Index i = 0; i < count; ++i) {
+      scratch[i] = static_cast<S>(cost_(first + i, j));
+    }
+    return scratch;
+  }
+
+ private:
+  Index rows_, cols_;
+  F cost_;
+};
+
+/// `index_cost(n, m, [&](Index i, Index j) { return ...; })`: the scalar is what c returns.
+template <std::invocable<Index, Index> F>
+[[nodiscard]] auto index_cost(Index rows, Index cols, F c) {
+  return IndexCost<std::remove_cvref_t<std::invoke_result_t<F&, Index, Index>>, F>(rows, cols,
+                                                                                   std::move(c));
+}
+
+/// A dense cost that does not own its entries: column-major with a stride between columns. What the
+/// solvers make of a matrix argument; valid as long as the matrix is.
+template <RealScalar S>
+class DenseCostView {
+ public:
+  using Scalar = S;
+
+  DenseCostView(S const* data, Index rows, Index cols, Index stride)
+      : data_(data), rows_(rows), cols_(cols), stride_(stride) {}
+
+  [[nodiscard]] Index rows() const { return rows_; }
+  [[nodiscard]] Index cols() const { return cols_; }
+
+  S const* column_segment(Index j, Index first, Index /*count*/, S* /*scratch*/) const {
+    return data_ + j * stride_ + first;
+  }
+
+ private:
+  S const* data_;
+  Index rows_, cols_, stride_;
+};
+
+/// A dense cost that owns its entries: for step objects, which outlive the call that made them.
+template <RealScalar S>
+class DenseCost {
+ public:
+  using Scalar = S;
+
+  explicit DenseCost(MatrixX<S> entries) : entries_(std::move(entries)) {}
+
+  [[nodiscard]] Index rows() const { return entries_.rows(); }
+  [[nodiscard]] Index cols() const { return entries_.cols(); }
+
+  S const* column_segment(Index j, Index first, Index /*count*/, S* /*scratch*/) const {
+    return entries_.data() + j * entries_.rows() + first;
+  }
+
+ private:
+  MatrixX<S> entries_;
+};
+
+namespace detail {
+
+template <RealScalar S>
+DenseCostView<S> view(Eigen::Ref<MatrixX<S> const> const& cost) {
+  return {cost.data(), cost.rows(), cost.cols(), cost.outerStride()};
+}
+
+/// A CostOperator that borrows another: lets one call solve without a copy of an owning cost.
+template <CostOperator C>
+class CostReference {
+ public:
+  using Scalar = scalar_t<C>;
+
+  explicit CostReference(C const& cost) : cost_(&cost) {}
+
+  [[nodiscard]] Index rows() const { return cost_->rows(); }
+  [[nodiscard]] Index cols() const { return cost_->cols(); }
+
+  Scalar const* column_segment(Index j, Index first, Index count, Scalar* scratch) const {
+    return cost_->column_segment(j, first, count, scratch);
+  }
+
+ private:
+  C const* cost_;
+};
+
+/// A matrix argument whose rows are contiguous: solvers work on its transpose.
+template <class C>
+inline constexpr bool is_row_major = [] {
+  if constexpr (MatrixExpr<C>) {
+    return bool(C::IsRowMajor);
+  } else {
+    return false;
+  }
+}();
+
+/// body(operator): a CostOperator is passed on, a matrix is bound once (blocks, maps and
+/// column-major matrices without a copy, everything else evaluated once).
+template <Cost C, class Body>
+decltype(auto) with_cost(C const& cost, Body&& body) {
+  if constexpr (CostOperator<C>) {
+    return body(cost);
+  } else {
+    Eigen::Ref<MatrixX<scalar_t<C>> const> const bound(cost);
+    return body(view<scalar_t<C>>(bound));
+  }
+}
+
+}  // namespace detail
+}  // namespace monge::ot

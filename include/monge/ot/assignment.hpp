@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Optimal assignment: pair rows with columns, each at most once, at the least total cost.
+///
+///     minimise  sum over pairs of C(i, j)     over all matchings of min(n, m) pairs
+///
+/// Method: shortest augmenting paths. Lines (columns of a column-major matrix, rows of a row-major
+/// one, so that every scan is contiguous and nothing is copied) are taken up one by one, each
+/// through the shortest path to a free slot in the reduced costs C(i, j) - f(i) - g(j) >= 0, found
+/// in the manner of Dijkstra; the prices then rise so that reduced costs stay nonnegative. Column
+/// reduction and a bounded augmenting row reduction settle most lines beforehand. If there are more
+/// lines than slots, a line that comes later either displaces another one or stays out, whichever
+/// is cheaper.
+///
+/// Cost: O(max(n, m) n m) at worst, about one pass per line in practice for random costs; memory
+/// O(n + m). Ends always: each search reaches every slot at most once, whatever the rounding.
+/// Ties are broken by the order of the indices, so results do not depend on the run.
+///
+/// When not to use it: if weights are not uniform (an exact or an entropic transport), or if n is
+/// in the tens of thousands and a near-optimal plan will do.
+///
+/// The answer carries its proof. f and g are feasible for the dual, so sum f + sum g is a lower
+/// bound on every full matching; `duality_gap` is the distance to it, recomputed from C at the end.
+///
+/// Source: R. Jonker, A. Volgenant, A shortest augmenting path algorithm for dense and sparse
+/// linear assignment problems, Computing 38 (1987) 325-340; the exchange for surplus lines is the
+/// same search on the square problem whose added columns cost nothing, held as one. Deviations: see
+/// `reduce_rows`; reduction transfer is left to the row reduction.
+#pragma once
+
+#include <Eigen/Core>
+
+#include <cmath>
+#include <tuple>
+#include <utility>
+
+#include <monge/core/certify.hpp>
+#include <monge/core/iterate.hpp>
+#include <monge/core/require.hpp>
+#include <monge/core/types.hpp>
+#include <monge/ot/detail/augmenting_path.hpp>
+
+namespace monge::ot {
+
+/// Options of `assignment`. There is no tolerance: the answer is exact to rounding.
+struct AssignmentOptions {
+  double max_seconds = infinity;  ///< wall time; ends in time_limit with a partial matching
+  Index observe_every = 1;        ///< stride of the observer in augmentations; at least 1
+};
+
+/// The answer of `assignment` for an n x m cost.
+template <RealScalar S>
+struct AssignmentResult {
+  VectorX<Index> row_to_column;  ///< n: the column paired with each row, -1 = unmatched
+  wide_t<S> cost = 0;            ///< sum of C over the pairs
+  VectorX<S> f, g;               ///< duals, n and m: f(i) + g(j) <= C(i, j), equal on pairs, both
+                                 ///< to rounding; on the larger side <= 0, and 0 if unmatched
+  wide_t<S> duality_gap = infinity;  ///< bound on cost - optimum; infinite for a partial matching
+  Status status = Status::not_run;
+  Index iterations = 0;  ///< augmentations after the start
+  double seconds = 0;    ///< wall time of the solve
+
+  [[nodiscard]] auto numbers() const { return std::tie(cost, f, g, duality_gap); }
+};
+
+namespace detail {
+
+/// The iterative method behind `assignment`: one native step takes up one line, and the first step
+/// also makes the start. It views the matrix, which must outlive it.
+template <RealScalar S>
+class AssignmentMethod {
+ public:
+  explicit AssignmentMethod(Lines<S> const& lines) : lines_(lines) {}
+
+  [[nodiscard]] AssignmentState<S> init() const { return {lines_.rows(), lines_.cols()}; }
+
+  Advance advance(AssignmentState<S>& state, Index k) const {
+    if (k > 0 && !state.started) {
+      start(state);
+    }
+    Index steps = 0;
+    for (; steps < k; ++steps) {
+      if (surplus() && !state.exchanging && state.matched == lines_.rows()) {
+        begin_exchange(state);
+      }
+      if (state.next == state.count) {
+        return {state.matched == pairs() ? Status::converged : Status::infeasible, steps};
+      }
+      Index const line = state.waiting(state.next++);
+      if (!augment(lines_, line, state)) {
+        state.waiting(state.failed++) = line;
+      }
+    }
+    return {Status::running, steps};
+  }
+
+  /// The number of lines that are not settled.
+  [[nodiscard]] double error(AssignmentState<S> const& state) const {
+    return double(state.started ? state.count - state.next : lines_.cols());
+  }
+
+  /// Builds the duals and recomputes cost and gap from C: one pass over the matrix, two if a
+  /// surplus problem was stopped early. `state` can be continued afterwards.
+  Status finish(AssignmentState<S>& state, Status status) const {
+    using Wide = wide_t<S>;
+    S const roundoff = unit_roundoff<S>;
+    state.slot_dual = state.price;
+    if (surplus()) {
+      S lift = state.lift;
+      if (!state.exchanging) {
+        lift = -unreachable<S>;
+        for (Index i = 0; i < lines_.cols(); ++i) {
+          S const low = (lines_.col(i) - state.price).minCoeff();
+          lift = low < unreachable<S> ? std::max(lift, low) : lift;
+        }
+        lift = lift > -unreachable<S> ? lift : S(0);
+      }
+      state.slot_dual.array() += lift;
+    }
+    bool const complete = state.matched == pairs() && state.next == state.count;
+    Wide gap = 0, size = 0;
+    state.cost = 0;
+    for (Index i = 0; i < lines_.cols(); ++i) {
+      S dual = (lines_.col(i) - state.slot_dual).minCoeff();
+      Index const slot = state.slot_of_line(i);
+      if (!(dual < unreachable<S>)) {
+        dual = 0;  // no allowed pair: any dual is feasible
+      }
+      if (surplus()) {
+        dual = std::min(dual, S(0));
+        if (slot < 0 && complete) {
+          gap -= dual;  // what feasibility would take from the bound
+          dual = 0;
+        }
+      }
+      if (slot >= 0) {
+        Wide const cost = lines_(slot, i);
+        state.cost += cost;
+        gap += std::max(Wide(0), cost - Wide(dual) - Wide(state.slot_dual(slot)));
+      }
+      state.line_dual(i) = dual;
+      size += std::abs(dual);
+    }
+    state.gap = complete ? gap : Wide(infinity);
+    size += state.slot_dual.template cast<Wide>().cwiseAbs().sum() + std::abs(state.cost);
+    if (status == Status::converged && !(state.gap <= 64 * Wide(roundoff) * size)) {
+      status = Status::precision_limit;
+    }
+    return status;
+  }
+
+ private:
+  [[nodiscard]] bool surplus() const { return lines_.cols() > lines_.rows(); }
+  [[nodiscard]] Index pairs() const { return std::min(lines_.cols(), lines_.rows()); }
+
+  void start(AssignmentState<S>& state) const {
+    state.started = true;
+    if (lines_.cols() >= lines_.rows()) {
+      reduce_columns(lines_, state);
+    }
+    for (Index i = 0; i < lines_.cols(); ++i) {
+      if (state.slot_of_line(i) < 0) {
+        state.waiting(state.count++) = i;
+      }
+    }
+    if (!surplus()) {
+      reduce_rows(lines_, state, 3 * lines_.cols());
+    }
+  }
+
+  /// Every slot is taken. From here on a line may stay out at the price of the dearest line that is
+  /// in, and those that found no slot before come again.
+  void begin_exchange(AssignmentState<S>& state) const {
+    state.exchanging = true;
+    state.lift = -unreachable<S>;
+    for (Index j = 0; j < lines_.rows(); ++j) {
+      state.lift = std::max(state.lift, lines_(j, state.line_of_slot(j)) - state.price(j));
+    }
+    for (; state.failed > 0; --state.failed) {
+      state.waiting(--state.next) = state.waiting(state.failed - 1);
+    }
+  }
+
+  Lines<S> lines_;
+};
+
+/// Refuses entries without a meaning, and those so large that sums of them would overflow.
+template <RealScalar S>
+void require_assignable(Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>> const& lines,
+                        bool rows_are_lines) {
+  using monge::detail::require;
+  S const largest = std::numeric_limits<S>::max() / S(8 * (lines.rows() + lines.cols()));
+  for (Index line = 0; line < lines.cols(); ++line) {
+    if (lines.col(line).cwiseAbs().sum() <= largest) {
+      continue;  // false for NaN and for infinity
+    }
+    for (Index slot = 0; slot < lines.rows(); ++slot) {
+      S const cost = lines(slot, line);
+      Index const row = rows_are_lines ? line : slot, column = rows_are_lines ? slot : line;
+      require(cost == cost, "assignment: cost(", row, ", ", column,
+              ") is NaN; every entry must be a number, and +infinity forbids a pair");
+      require(cost >= -std::numeric_limits<S>::max(), "assignment: cost(", row, ", ", column,
+              ") is -infinity; no matching could be compared with it, +infinity forbids a pair");
+      require(std::abs(cost) <= largest || cost == unreachable<S>, "assignment: cost(", row, ", ",
+              column, ") is ", cost,
+              ", so large that sums overflow; scale the costs, or forbid the pair by +infinity");
+    }
+  }
+}
+
+/// One body per scalar. `rows_are_lines`: `lines` is the transpose of the caller's matrix.
+template <RealScalar S, class Watch>
+AssignmentResult<S> assign(Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>> const& lines,
+                           bool rows_are_lines, AssignmentOptions const& options,
+                           Watch&& observer) {
+  require_assignable<S>(lines, rows_are_lines);
+  AssignmentMethod<S> const method(Lines<S>(lines.data(), lines.rows(), lines.cols(),
+                                            Eigen::OuterStride<>(lines.outerStride())));
+  Limits const limits{.max_iterations = std::numeric_limits<Index>::max(),
+                      .max_seconds = options.max_seconds,
+                      .observe_every = options.observe_every};
+  auto [state, status, statistics] = iterate(method, limits, std::forward<Watch>(observer));
+  AssignmentResult<S> result;
+  result.row_to_column = rows_are_lines ? state.slot_of_line : state.line_of_slot;
+  result.cost = state.cost;
+  result.f = rows_are_lines ? state.line_dual : state.slot_dual;
+  result.g = rows_are_lines ? state.slot_dual : state.line_dual;
+  result.duality_gap = state.gap;
+  result.status = status;
+  result.iterations = statistics.iterations;
+  result.seconds = statistics.seconds;
+  return monge::detail::certified(std::move(result));
+}
+
+}  // namespace detail
+
+/// Pairs the rows of the n x m matrix C with its columns at the least total cost; min(n, m) pairs.
+///
+/// C is any dense Eigen expression over float, double or long double; its entries may be negative,
+/// and +infinity forbids a pair. Column-major and row-major storage is read in place. NaN,
+/// -infinity, an empty matrix, and finite entries beyond the scalar's maximum / (8 (n + m)) are
+/// refused.
+///
+/// status: `converged` if duality_gap <= 64 u (|cost| + sum |f| + sum |g|), else `precision_limit`;
+/// `infeasible` if no matching of min(n, m) allowed pairs exists: the matching is then one with as
+/// many pairs as possible, at no promised cost; `time_limit` and `stopped_by_observer` return the
+/// pairs found so far. The observer's error is the number of lines that are not yet settled.
+///
+/// The duals bound the optimum from below whatever the status, except `infeasible`. For n <= m all
+/// g <= 0 with g(j) = 0 at unmatched columns, for n >= m likewise f at unmatched rows.
+template <RealMatrixExpr Cost, Observer Watch = Unobserved>
+[[nodiscard]] AssignmentResult<scalar_t<Cost>> assignment(Cost const& C,
+                                                          AssignmentOptions const& options = {},
+                                                          Watch&& observer = {}) {
+  using S = scalar_t<Cost>;
+  using monge::detail::require;
+  require(C.rows() > 0 && C.cols() > 0, "assignment: cost is ", monge::detail::shape(C),
+          "; it needs at least one row and one column");
+  monge::detail::require_limits("assignment", 0, options.max_seconds);
+  require(options.observe_every >= 1, "assignment: observe_every is ", options.observe_every,
+          "; it must be at least 1");
+  if constexpr (Cost::IsRowMajor) {
+    return detail::assign<S>(C.transpose(), true, options, observer);
+  } else {
+    return detail::assign<S>(C, false, options, observer);
+  }
+}
+
+}  // namespace monge::ot

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Optimal transport: everything in the room.
+#pragma once
+
+#include <monge/ot/barycentric_map.hpp>
+#include <monge/ot/c_transform.hpp>
+#include <monge/ot/cost.hpp>
+#include <monge/ot/exact_gap.hpp>
+#include <monge/ot/plan.hpp>
+#include <monge/ot/rounding.hpp>
+#include <monge/ot/sinkhorn.hpp>

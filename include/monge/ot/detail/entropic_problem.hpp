@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The entropic problem as all its solvers see it: checked input, normalised weights, the scale of
+/// the cost, and the certificate of an answer.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include <monge/core/parallel.hpp>
+#include <monge/core/require.hpp>
+#include <monge/ot/cost.hpp>
+#include <monge/ot/detail/entropic_pass.hpp>
+
+namespace monge::ot::detail {
+
+/// Weights must be nonnegative, finite and not all zero; returns their sum.
+template <RealScalar S>
+wide_t<S> checked_mass(std::string_view function, std::string_view name, VectorX<S> const& a) {
+  for (Index i = 0; i < a.size(); ++i) {
+    require(a(i) >= 0 && std::isfinite(a(i)), function, ": ", name, "(", i, ") is ", a(i),
+            "; weights must be nonnegative and finite");
+  }
+  wide_t<S> const mass = a.template cast<wide_t<S>>().sum();
+  require(mass > 0 && std::isfinite(mass), function, ": the weights ", name, " sum to ", mass,
+          "; the total must be positive and finite");
+  return mass;
+}
+
+/// Checks weights against a cost of the given shape and rescales both to the mean of their masses,
+/// which is returned. Masses may differ by rounding only, 8 (n + m) u relative to their mean.
+template <RealScalar S>
+wide_t<S> balance(std::string_view function, Shape cost, VectorX<S>& a, VectorX<S>& b) {
+  require(cost.rows > 0 && cost.cols > 0, function, ": cost is ", cost,
+          "; it needs at least one row and one column");
+  require(a.size() == cost.rows, function, ": cost is ", cost, " but a has ", a.size(),
+          " entries; a needs one entry per row");
+  require(b.size() == cost.cols, function, ": cost is ", cost, " but b has ", b.size(),
+          " entries; b needs one entry per column");
+  wide_t<S> const mass_a = checked_mass<S>(function, "a", a);
+  wide_t<S> const mass_b = checked_mass<S>(function, "b", b);
+  wide_t<S> const mean = mass_a / 2 + mass_b / 2;
+  wide_t<S> const allowed =
+      8 * wide_t<S>(cost.rows + cost.cols) * wide_t<S>(unit_roundoff<S>) * mean;
+  require(std::abs(mass_a - mass_b) <= allowed, function, ": a sums to ", mass_a, " and b to ",
+          mass_b, ", which differ by ", std::abs(mass_a - mass_b),
+          "; rescale one of them, for only equal masses can be transported");
+  a *= S(mean / mass_a);
+  b *= S(mean / mass_b);
+  return mean;
+}
+
+/// What a scan over a cost finds.
+struct CostScale {
+  double largest = 0;      ///< max |C_ij| over the allowed pairs
+  double mean = 0;         ///< mean of C_ij over the allowed pairs
+  bool forbidden = false;  ///< some C_ij is +infinity
+};
+
+/// One read of the cost; refuses NaN and -infinity, naming the entry.
+template <CostOperator C>
+CostScale checked_scale(std::string_view function, C const& cost) {
+  using S = scalar_t<C>;
+  CostScale scale;
+  VectorX<S> scratch(segment_width);
+  double sum = 0;
+  Index allowed = 0;
+  for (Index j = 0; j < cost.cols(); ++j) {
+    for_each_segment(cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
+      ConstArrayMap<S> const entries(c, count);
+      double const part = double(entries.sum());
+      if (std::isfinite(part)) {  // then every entry is finite
+        sum += part;
+        allowed += count;
+        scale.largest = std::max(scale.largest, double(entries.abs().maxCoeff()));
+        return;
+      }
+      for (Index i = 0; i < count; ++i) {
+        if (c[i] == std::numeric_limits<S>::infinity()) {
+          scale.forbidden = true;
+          continue;
+        }
+        require(std::isfinite(c[i]), function, ": cost(", first + i, ", ", j, ") is ", c[i],
+                "; costs must be finite, or +infinity to forbid a pair");
+        sum += double(c[i]);
+        ++allowed;
+        scale.largest = std::max(scale.largest, double(std::abs(c[i])));
+      }
+    });
+  }
+  scale.mean = allowed > 0 ? sum / double(allowed) : 0;
+  return scale;
+}
+
+/// Potentials with the figures that certify them.
+template <RealScalar S>
+struct EntropicAnswer {
+  VectorX<S> f, g;
+  wide_t<S> transport_cost = 0, regularised_cost = 0, dual_value = 0;
+  double marginal_error = infinity;
+};
+
+template <CostOperator C>
+struct EntropicProblem {
+  using S = scalar_t<C>;
+  using Wide = wide_t<S>;
+
+  C cost;
+  VectorX<S> a, b;  // marginals of equal mass
+  Wide mass = 0;    // M
+  VectorX<S> w, v;  // a/M and b/M; weights below the normal range are zero
+  double epsilon = 0, tolerance = 0;
+  S inverse_epsilon = 0;
+  double largest_cost = 0;
+  bool feasible = true;  // every weight has an allowed partner
+
+  EntropicProblem(std::string_view function, C cost_, VectorX<S> a_, VectorX<S> b_,
+                  std::optional<double> epsilon_, std::optional<double> tolerance_)
+      : cost(std::move(cost_)), a(std::move(a_)), b(std::move(b_)) {
+    mass = balance<S>(function, shape(cost), a, b);
+    w = normalised(a);
+    v = normalised(b);
+    if (epsilon_) require_positive(function, "epsilon", *epsilon_);
+    if (tolerance_) require_nonnegative(function, "tolerance", *tolerance_);
+    CostScale const scale = checked_scale(function, cost);
+    require(epsilon_.has_value(), function,
+            ": epsilon is not set; it is in units of the cost, and 0.05 * mean cost = ",
+            0.05 * scale.mean, " is a good start");
+    epsilon = *epsilon_;
+    inverse_epsilon = S(1 / epsilon);
+    require(inverse_epsilon > 0 && std::isfinite(inverse_epsilon), function, ": epsilon is ",
+            epsilon, "; its inverse leaves the range of the scalar: rescale the cost");
+    largest_cost = scale.largest;
+    double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
+    tolerance =
+        tolerance_.value_or(std::max(usual, double(unit_roundoff<S>) * largest_cost / epsilon));
+    if (scale.forbidden) feasible = every_weight_has_a_partner();
+  }
+
+  [[nodiscard]] Index n() const { return w.size(); }
+  [[nodiscard]] Index m() const { return v.size(); }
+
+  /// f_i = -infinity where the weight is zero, so that the row takes no part.
+  void switch_off(VectorX<S>& f, VectorX<S> const& weights) const {
+    for (Index i = 0; i < f.size(); ++i) {
+      if (!(weights(i) > 0)) f(i) = -std::numeric_limits<S>::infinity();
+    }
+  }
+
+  /// The relative size that rounding alone gives the marginal error.
+  [[nodiscard]] double rounding_floor(VectorX<S> const& f, VectorX<S> const& g) const {
+    auto const largest = [](VectorX<S> const& p, VectorX<S> const& weights) {
+      double most = 0;
+      for (Index i = 0; i < p.size(); ++i) {
+        if (weights(i) > 0) most = std::max(most, double(std::abs(p(i))));
+      }
+      return most;
+    };
+    double const scale = largest_cost + largest(f, w) + largest(g, v);
+    return double(unit_roundoff<S>) * (1 + scale / epsilon);
+  }
+
+  /// s = sum_i w_i e_ij; fills e (n) with column j.
+  Wide column_sum(VectorX<S> const& f, S g, Index j, S* e, S* scratch) const {
+    Wide s = 0;
+    for_each_segment(cost, j, scratch, [&](Index first, Index count, S const* c) {
+      s +=
+          exponentials(f.data() + first, g, c, inverse_epsilon, w.data() + first, e + first, count);
+    });
+    return s;
+  }
+
+  /// min_i C_ij - f_i over the rows that are on: the hard c-transform of f at column j.
+  [[nodiscard]] S hard_column_potential(VectorX<S> const& f, Index j, S* scratch) const {
+    S highest = -std::numeric_limits<S>::infinity();
+    for_each_segment(cost, j, scratch, [&](Index first, Index count, S const* c) {
+      highest = std::max(highest,
+                         (f.segment(first, count).array() - ConstArrayMap<S>(c, count)).maxCoeff());
+    });
+    return -highest;
+  }
+
+  /// min_j C_ij - g_j over the columns that are on, for all rows, into `hard` (n).
+  void hard_row_potential(VectorX<S> const& g, RowSums<S>& rows, Parallel const& parallel,
+                          VectorX<S>& hard) const {
+    parallel_for(parallel, rows.columns.count, [&](Index chunk, int worker) {
+      auto least = rows.partial.col(chunk);
+      least.setConstant(std::numeric_limits<Wide>::infinity());
+      for (Index j = rows.columns.begin(chunk); j < rows.columns.end(chunk); ++j) {
+        if (!(v(j) > 0)) continue;
+        for_each_segment(
+            cost, j, rows.scratch.col(worker).data(), [&](Index first, Index count, S const* c) {
+              auto part = least.segment(first, count).array();
+              part = part.min((ConstArrayMap<S>(c, count) - g(j)).template cast<Wide>());
+            });
+      }
+    });
+    hard = rows.partial.rowwise().minCoeff().template cast<S>();
+  }
+
+  /// The soft c-transform of f at column j: -epsilon log sum_i w_i exp((f_i - C_ij) / epsilon).
+  S soft_column_potential(VectorX<S> const& f, Index j, S* e, S* scratch) const {
+    S const hard = hard_column_potential(f, j, scratch);
+    Wide const s = column_sum(f, hard, j, e, scratch);
+    return hard - S(Wide(epsilon) * std::log(s));
+  }
+
+  /// The same of g for all rows, into `soft` (n).
+  void soft_row_potential(VectorX<S> const& g, RowSums<S>& rows, Parallel const& parallel,
+                          VectorX<S>& soft) const {
+    hard_row_potential(g, rows, parallel, soft);
+    rows.accumulate(parallel, [&](Index j, int worker, S* e) {
+      column_sum(soft, g(j), j, e, rows.scratch.col(worker).data());
+      return v(j);
+    });
+    for (Index i = 0; i < n(); ++i) {
+      soft(i) -= S(Wide(epsilon) * std::log(rows.total(i)));
+    }
+  }
+
+  /// Shifts (f, g) to the gauge <a, f> = <b, g>, fills in the potentials of zero weights, and
+  /// measures the plan that the result determines.
+  [[nodiscard]] EntropicAnswer<S> answer(VectorX<S> f, VectorX<S> g, RowSums<S>& rows,
+                                         Parallel const& parallel) const {
+    Wide const shift = (mean_potential(g, v) - mean_potential(f, w)) / 2;
+    f.array() += S(shift);
+    g.array() -= S(shift);
+    EntropicAnswer<S> x;
+    measure(f, g, rows, parallel, x);
+    x.f = f;
+    x.g = g;
+    if ((w.array() > 0).all() && (v.array() > 0).all()) return x;
+
+    VectorX<S> soft(n());
+    soft_row_potential(g, rows, parallel, soft);
+    for (Index i = 0; i < n(); ++i) {
+      if (!(w(i) > 0)) x.f(i) = std::isfinite(soft(i)) ? soft(i) : S(0);
+    }
+    for (Index j = 0; j < m(); ++j) {
+      if (v(j) > 0) continue;
+      S const p = soft_column_potential(f, j, rows.e.col(0).data(), rows.scratch.col(0).data());
+      x.g(j) = std::isfinite(p) ? p : S(0);
+    }
+    return x;
+  }
+
+ private:
+  [[nodiscard]] VectorX<S> normalised(VectorX<S> const& weights) const {
+    VectorX<S> result = weights / S(mass);
+    for (S& weight : result) {
+      if (weight < std::numeric_limits<S>::min()) weight = 0;
+    }
+    return result;
+  }
+
+  [[nodiscard]] bool every_weight_has_a_partner() const {
+    VectorX<S> scratch(segment_width);
+    VectorX<bool> partner = (w.array() == 0).matrix();
+    bool columns = true;
+    for (Index j = 0; j < m(); ++j) {
+      bool found = v(j) == 0;
+      for_each_segment(cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
+        for (Index i = 0; i < count; ++i) {
+          if (c[i] == std::numeric_limits<S>::infinity()) continue;
+          partner(first + i) = partner(first + i) || v(j) > 0;
+          found = found || w(first + i) > 0;
+        }
+      });
+      columns = columns && found;
+    }
+    return columns && partner.all();
+  }
+
+  [[nodiscard]] Wide mean_potential(VectorX<S> const& p, VectorX<S> const& weights) const {
+    Wide sum = 0;
+    for (Index i = 0; i < p.size(); ++i) {
+      if (weights(i) > 0) sum += Wide(weights(i)) * Wide(p(i));
+    }
+    return sum;
+  }
+
+  /// Both marginals, <C, P> and the values of primal and dual in one read of the cost.
+  void measure(VectorX<S> const& f, VectorX<S> const& g, RowSums<S>& rows, Parallel const& parallel,
+               EntropicAnswer<S>& x) const {
+    VectorX<Wide> column(m()), cost_of_column(m());
+    rows.accumulate(parallel, [&](Index j, int worker, S* e) {
+      Wide s = 0, paid = 0;
+      for_each_segment(cost, j, rows.scratch.col(worker).data(),
+                       [&](Index first, Index count, S const* c) {
+                         s += exponentials(f.data() + first, g(j), c, inverse_epsilon,
+                                           w.data() + first, e + first, count);
+                         paid += weighted_cost(w.data() + first, e + first, c, count);
+                       });
+      column(j) = s;
+      cost_of_column(j) = paid;
+      return v(j);
+    });
+    Wide deviation = 0, paid = 0, moved = 0, linear = 0, dual = 0;
+    for (Index j = 0; j < m(); ++j) {
+      if (!(v(j) > 0)) continue;
+      Wide const part = Wide(v(j)) * column(j);
+      deviation += Wide(v(j)) * std::abs(column(j) - 1);
+      moved += part;
+      paid += Wide(v(j)) * cost_of_column(j);
+      linear += part * Wide(g(j));
+      dual += Wide(v(j)) * Wide(g(j));
+    }
+    for (Index i = 0; i < n(); ++i) {
+      if (!(w(i) > 0)) continue;
+      deviation += Wide(w(i)) * std::abs(rows.total(i) - 1);
+      linear += Wide(w(i)) * rows.total(i) * Wide(f(i));
+      dual += Wide(w(i)) * Wide(f(i));
+    }
+    Wide const excess = Wide(epsilon) * (moved - 1);
+    x.marginal_error = double(deviation);
+    x.transport_cost = mass * paid;
+    x.regularised_cost = mass * (linear - excess);
+    x.dual_value = mass * (dual - excess);
+  }
+};
+
+}  // namespace monge::ot::detail

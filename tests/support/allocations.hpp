@@ -39,9 +39,12 @@ template <class Body>
 }
 
 // noinline: GCC would see malloc behind new and free behind delete and warn that they mismatch.
+[[gnu::noinline]] inline void* allocate_or_null(std::size_t size) noexcept {
+  return std::malloc(size > 0 ? size : 1);
+}
 [[gnu::noinline]] inline void* allocate(std::size_t size) {
   ++calls_of_new;
-  if (void* memory = std::malloc(size > 0 ? size : 1)) return memory;
+  if (void* memory = allocate_or_null(size)) return memory;
   throw std::bad_alloc();
 }
 [[gnu::noinline]] inline void* allocate(std::size_t size, std::align_val_t alignment) {
@@ -54,6 +57,24 @@ template <class Body>
 
 }  // namespace monge::test
 
+// The forms that do not throw are replaced too: what they return comes to the same delete.
+#if !defined(__has_feature)
+#define MONGE_REPLACE_NEW 1
+#elif __has_feature(thread_sanitizer)  // Clang's runtime defines operator new itself
+#define MONGE_REPLACE_NEW 0
+#else
+#define MONGE_REPLACE_NEW 1
+#endif
+
+#if MONGE_REPLACE_NEW
+void* operator new(std::size_t size, std::nothrow_t const&) noexcept {
+  ++monge::test::calls_of_new;
+  return monge::test::allocate_or_null(size);
+}
+void* operator new[](std::size_t size, std::nothrow_t const&) noexcept {
+  ++monge::test::calls_of_new;
+  return monge::test::allocate_or_null(size);
+}
 void* operator new(std::size_t size) { return monge::test::allocate(size); }
 void* operator new[](std::size_t size) { return monge::test::allocate(size); }
 void* operator new(std::size_t size, std::align_val_t alignment) {
@@ -74,3 +95,4 @@ void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
 void operator delete[](void* memory, std::size_t, std::align_val_t) noexcept {
   monge::test::release(memory);
 }
+#endif

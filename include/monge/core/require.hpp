@@ -16,6 +16,10 @@ namespace monge::detail {
 
 inline void append(std::string& text, std::string_view part) { text += part; }
 inline void append(std::string& text, std::floating_point auto value) {
+  if (value != value) {  // printf would show the sign of a NaN, which means nothing
+    text += "nan";
+    return;
+  }
   char digits[40];
   std::snprintf(digits, sizeof digits, "%.6Lg", static_cast<long double>(value));
   text += digits;

@@ -541,6 +541,11 @@ TEST_CASE("sinkhorn: misuse is refused in the caller's words", "[sinkhorn]") {
   a(2) = infinity;
   CHECK_REFUSED(ot::sinkhorn(p.C, a, p.b, options), "a(2) is inf");
   CHECK_REFUSED(ot::sinkhorn(p.C, VectorXd::Zero(5), p.b, options), "the weights a sum to 0");
+  // Totals whose own arithmetic under- or overflows were once reported as converged.
+  VectorXd const subnormal = VectorXd::Constant(1, 5e-324);
+  CHECK_REFUSED(ot::sinkhorn(MatrixXd::Ones(1, 1), subnormal, subnormal, options), "rescale them");
+  Eigen::VectorXf const huge = Eigen::VectorXf::Constant(1, std::numeric_limits<float>::max());
+  CHECK_REFUSED(ot::sinkhorn(Eigen::MatrixXf::Ones(1, 1), huge, huge, options), "rescale them");
   CHECK_REFUSED(ot::sinkhorn(p.C, 2 * p.a, p.b, options),
                 "a sums to 2 and b to 1, which differ by 1; rescale one of them");
   MatrixXd C = p.C;

@@ -17,7 +17,8 @@
 
 namespace monge::ot::detail {
 
-/// Weights must be nonnegative, finite and not all zero; returns their sum.
+/// Weights must be nonnegative, finite and not all zero, and their sum, which is returned, a normal
+/// number with room for rounding.
 template <RealScalar S>
 wide_t<S> checked_mass(std::string_view function, std::string_view name, VectorX<S> const& a) {
   for (Index i = 0; i < a.size(); ++i) {
@@ -27,6 +28,9 @@ wide_t<S> checked_mass(std::string_view function, std::string_view name, VectorX
   wide_t<S> const mass = a.template cast<wide_t<S>>().sum();
   require(mass > 0 && std::isfinite(mass), function, ": the weights ", name, " sum to ", mass,
           "; the total must be positive and finite");
+  require(mass >= std::numeric_limits<S>::min() && mass <= std::numeric_limits<S>::max() / 2,
+          function, ": the weights ", name, " sum to ", mass,
+          ", at the end of the scalar's range; rescale them");
   return mass;
 }
 

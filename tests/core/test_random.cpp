@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+#ifndef EIGEN_RUNTIME_NO_MALLOC
+#define EIGEN_RUNTIME_NO_MALLOC
+#endif
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -9,6 +12,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include <monge/core/parallel.hpp>
 #include <monge/core/random.hpp>
@@ -274,6 +278,14 @@ TEMPLATE_TEST_CASE("a filled matrix holds the keyed deviates, whatever its shape
   check(Eigen::Matrix<S, 3, 1>(), 2);
   check(Eigen::Map<VectorX<S>, 0, Eigen::InnerStride<3>>(X.data(), 600), 2);
   check(MatrixX<S>(2, 3), all_ones - 5);  // the last words of a key
+}
+
+TEST_CASE("filling a matrix allocates nothing") {
+  MatrixX<double> X(7, 300);
+  CHECK(monge::test::allocations([&] {
+          random_::fill_normal(X, {1, 2}, 3);
+          random_::fill_uniform(X.topRows(2), {1, 2}, 3);
+        }) == 0);
 }
 
 TEST_CASE("deviates do not depend on the batch that a sample is drawn in") {

@@ -5,6 +5,7 @@
 #include <Eigen/Core>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -92,6 +93,7 @@ inline void check_nesting(Parallel const& policy, Parallel const& other) {
           ++runs;
           elsewhere += std::this_thread::get_id() != here;
           wrong += worker != 0;
+          std::this_thread::sleep_for(std::chrono::microseconds(300));  // others could take one
           if (task == 3) throw std::runtime_error("three");
         });
       } catch (std::runtime_error const& error) {

@@ -229,7 +229,8 @@ namespace random {
 
 /// Fills a d x n matrix, block or map with uniform deviates in (0, 1): entry (i, j) is
 /// `uniform<S>(key, first + j d + i)`, bit for bit, whatever the storage. So column j of a batch
-/// that begins with sample s is drawn by first = s d.
+/// that begins with sample s is drawn by first = s d. The last index must be below 2^64. Allocates
+/// nothing.
 template <class Out>
   requires detail::WritableEntries<Out>
 void fill_uniform(Out&& out, RandomKey key, std::uint64_t first = 0) {

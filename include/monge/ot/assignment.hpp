@@ -60,6 +60,7 @@ struct AssignmentResult {
   Index iterations = 0;  ///< augmentations after the start
   double seconds = 0;    ///< wall time of the solve
 
+  [[nodiscard]] bool converged() const { return status == Status::converged; }
   [[nodiscard]] auto numbers() const { return std::tie(cost, f, g, duality_gap); }
 };
 

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// Sinkhorn on points in the plane, squared Euclidean cost over its maximum: the time of an
+// iteration and the time to the default tolerance, dense and lazy, in double and float. The same
+// points are made by bench/peers/ot_sinkhorn.py.
+#include <benchmark/benchmark.h>
+#include <cmath>
+
+#include <monge/ot/sinkhorn.hpp>
+
+namespace {
+
+using namespace monge;
+
+/// Kronecker points in the unit square; `warp` pushes them towards the origin.
+MatrixX<double> points(Index n, double offset, bool warp) {
+  MatrixX<double> X(2, n);
+  double const step[2] = {0.7548776662466927, 0.5698402909980532};  // powers of the plastic number
+  for (Index j = 0; j < n; ++j) {
+    for (Index i = 0; i < 2; ++i) {
+      double const x = std::fmod(offset + double(j + 1) * step[i], 1.0);
+      X(i, j) = warp ? x * x : x;
+    }
+  }
+  return X;
+}
+
+template <class S>
+struct Problem {
+  MatrixX<S> X, Y, C;
+  VectorX<S> w;
+
+  explicit Problem(Index n)
+      : X(points(n, 0.5, false).cast<S>()),
+        Y(points(n, 0.25, true).cast<S>()),
+        C(ot::cost_matrix(X, Y, ot::squared_euclidean{})),
+        w(VectorX<S>::Constant(n, S(1) / S(n))) {
+    S const largest = C.maxCoeff();
+    C /= largest;
+    X /= std::sqrt(largest);
+    Y /= std::sqrt(largest);
+  }
+};
+
+template <class S>
+void report(benchmark::State& state, ot::SinkhornResult<S> const& r, Index n) {
+  state.counters["marginal_error"] = r.marginal_error;
+  state.counters["iterations"] = double(r.iterations);
+  state.counters["transport_cost"] = double(r.transport_cost);
+  state.counters["ns_per_entry"] = benchmark::Counter(
+      double(r.iterations) * double(n) * double(n) * 1e-9,
+      benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
+/// One iteration, from the State that a hundred iterations reached.
+template <class S, class Make>
+void iteration(benchmark::State& state, Make make) {
+  Index const n = state.range(0);
+  Problem<S> const p(n);
+  ot::Sinkhorn const method(make(p), p.w, p.w, {.epsilon = 1e-2, .tolerance = 0.0});
+  auto run = method.init();
+  static_cast<void>(method.advance(run, 100));
+  for (auto _ : state) {
+    static_cast<void>(method.advance(run, 1));
+  }
+  state.counters["marginal_error"] = method.error(run);
+  state.counters["ns_per_entry"] = benchmark::Counter(
+      double(n) * double(n) * 1e-9,
+      benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
+template <class S>
+void dense_iteration(benchmark::State& state) {
+  iteration<S>(state, [](Problem<S> const& p) { return ot::DenseCost<S>(p.C); });
+}
+
+template <class S>
+void lazy_iteration(benchmark::State& state) {
+  iteration<S>(state, [](Problem<S> const& p) {
+    return ot::point_cloud(p.X, p.Y, ot::squared_euclidean{});
+  });
+}
+
+/// To the marginal error 1e-9 at epsilon = range(1) / 1e6 of the largest cost.
+void to_tolerance(benchmark::State& state) {
+  Index const n = state.range(0);
+  Problem<double> const p(n);
+  ot::SinkhornResult<double> r;
+  for (auto _ : state) {
+    r = ot::sinkhorn(p.C, p.w, p.w, {.epsilon = double(state.range(1)) * 1e-6, .tolerance = 1e-9});
+  }
+  report(state, r, n);
+}
+
+}  // namespace
+
+BENCHMARK(dense_iteration<double>)->Arg(1000)->Arg(2000)->Arg(4000)->Unit(benchmark::kMillisecond);
+BENCHMARK(dense_iteration<float>)->Arg(1000)->Arg(2000)->Arg(4000)->Unit(benchmark::kMillisecond);
+BENCHMARK(lazy_iteration<double>)->Arg(1000)->Arg(4000)->Unit(benchmark::kMillisecond);
+BENCHMARK(lazy_iteration<float>)->Arg(1000)->Arg(4000)->Unit(benchmark::kMillisecond);
+BENCHMARK(to_tolerance)
+    ->Args({1000, 10'000})
+    ->Args({1000, 1'000})
+    ->Args({2000, 10'000})
+    ->Unit(benchmark::kMillisecond);

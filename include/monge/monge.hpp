@@ -5,4 +5,7 @@
 #pragma once
 
 #include <monge/core.hpp>
+#include <monge/flow.hpp>
+#include <monge/linalg.hpp>
+#include <monge/ot.hpp>
 #include <monge/version.hpp>

@@ -46,6 +46,9 @@ inline void require_control(StepControl const& pid) {
                  pid.most_growth, "it must be at least 1 and finite");
   require_number(pid.most_shrink > 0 && pid.most_shrink <= 0.9, "control.most_shrink",
                  pid.most_shrink, "it must be in (0, 0.9]");
+  require_number(pid.steady_growth >= 1 && pid.steady_growth <= pid.most_growth,
+                 "control.steady_growth", pid.steady_growth,
+                 "it must be at least 1 and at most most_growth");
 }
 
 inline void require_save_at(std::vector<double> const& times, double t0, double t1) {

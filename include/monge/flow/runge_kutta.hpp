@@ -264,8 +264,12 @@ Status RungeKutta<T, X, F>::adaptive_step(State& s, Workspace& w) const {
   s.error = error2 >= 0 ? std::sqrt(error2) : infinity;
   if (error2 <= 1) {
     accept(s, w, h, last, first_same_as_last);
-    double const next = std::abs(h) * s.memory.accept(options_.control, k, error2);
-    s.next_step = std::copysign(std::max(std::min(next, options_.max_step), smallest_step(s.t)), h);
+    double const factor = s.memory.accept(options_.control, k, error2);
+    // A branch, not an arithmetic: a kept step does not wait for the error to be known.
+    if (factor < 1 || factor > options_.control.steady_growth) {
+      double const next = std::min(std::abs(h) * factor, options_.max_step);
+      s.next_step = std::copysign(std::max(next, smallest_step(s.t)), h);
+    }
     return Status::running;
   }
   ++s.rejected;
@@ -310,9 +314,10 @@ void RungeKutta<T, X, F>::accept(State& s, Workspace& w, double h, bool last,
   if (s.saved_count < Index(s.saved.size())) {
     if constexpr (detail::is_small<X>) {
       // On a copy, so that the address of w never leaves the registers.
-      s.work = w;
+      s.work.y = w.y;
+      for (int j = 0; j < end_slot + (end_known ? 1 : 0); ++j) s.work.k[j] = w.k[j];
       end_known = save(s, s.work, h, t_next, end_known);
-      w.k[end_slot] = s.work.k[end_slot];
+      if (end_known) w.k[end_slot] = s.work.k[end_slot];
     } else {
       end_known = save(s, w, h, t_next, end_known);
     }

@@ -24,13 +24,16 @@ namespace monge::flow {
 /// non-stiff problems, I alone with safety 0.9 and factors between 0.2 and 10 (Hairer, Norsett,
 /// Wanner I, II.4, (4.13) and the code DOPRI5). Where stability bounds the steps, the smoother PI
 /// control {.integral = 0.3, .proportional = 0.4} rejects fewer of them (Gustafsson 1991).
+/// A step that would grow by less than `steady_growth` is kept (1.2: the code RADAU5 of the same
+/// authors), which rejects fewer steps and lets the processor start the next one early.
 struct StepControl {
-  double safety = 0.9;       ///< aims below the tolerance by this factor; in (0, 1]
-  double integral = 1;       ///< I
-  double proportional = 0;   ///< P
-  double derivative = 0;     ///< D
-  double most_growth = 10;   ///< largest factor from one step to the next; at least 1
-  double most_shrink = 0.2;  ///< smallest factor, also the answer to NaN; in (0, 0.9]
+  double safety = 0.9;         ///< aims below the tolerance by this factor; in (0, 1]
+  double integral = 1;         ///< I
+  double proportional = 0;     ///< P
+  double derivative = 0;       ///< D
+  double most_growth = 10;     ///< largest factor from one step to the next; at least 1
+  double most_shrink = 0.2;    ///< smallest factor, also the answer to NaN; in (0, 0.9]
+  double steady_growth = 1.2;  ///< smaller growth keeps the step; at least 1
 };
 
 namespace detail {

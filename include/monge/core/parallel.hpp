@@ -41,6 +41,7 @@ struct Parallel {
 };
 
 namespace parallel {
+/// Everything in the calling thread: the default of all options.
 inline Parallel serial() { return {}; }
 }  // namespace parallel
 

@@ -51,7 +51,7 @@ concept RandomGenerator =
     };
 
 /// A generator of 64-bit words for code that consumes them in order, such as std::shuffle and the
-/// distributions of <random>: word `position` of the sequence of a key. A small value: copies go on
+/// standard distributions: word `position` of the sequence of a key. A small value: copies go on
 /// from the same place. A call costs half a Philox block.
 class Philox {
  public:

@@ -15,6 +15,7 @@
 
 namespace monge::simd {
 
+/// The width of a pack in bytes.
 #if defined(__AVX512F__)
 inline constexpr int register_bytes = 64;
 #elif defined(__AVX__)
@@ -70,11 +71,13 @@ pack_t<S> load_part(S const* from, Index count, S fill) {
   return load<S>(entries);
 }
 
+/// Writes all lanes.
 template <class S>
 void store(S* to, pack_t<S> const& pack) {
   std::memcpy(to, &pack, sizeof pack);
 }
 
+/// Writes the first `count` lanes.
 template <class S>
 void store_part(S* to, pack_t<S> const& pack, Index count) {
   std::memcpy(to, &pack, static_cast<std::size_t>(count) * sizeof(S));

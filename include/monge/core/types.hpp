@@ -16,12 +16,16 @@ namespace monge {
 
 using Index = Eigen::Index;  ///< signed, as in Eigen
 
+/// A column of any length.
 template <class S>
 using VectorX = Eigen::Matrix<S, Eigen::Dynamic, 1>;
+/// A column-major matrix of any size.
 template <class S>
 using MatrixX = Eigen::Matrix<S, Eigen::Dynamic, Eigen::Dynamic>;
 
+/// "Without limit", and a cost that forbids a pair.
 inline constexpr double infinity = std::numeric_limits<double>::infinity();
+/// A quiet NaN.
 inline constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 
 /// float, double and long double: the scalars of transport and of the optimisers.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <random>
@@ -278,6 +279,29 @@ TEMPLATE_TEST_CASE("a filled matrix holds the keyed deviates, whatever its shape
   check(Eigen::Matrix<S, 3, 1>(), 2);
   check(Eigen::Map<VectorX<S>, 0, Eigen::InnerStride<3>>(X.data(), 600), 2);
   check(MatrixX<S>(2, 3), all_ones - 5);  // the last words of a key
+}
+
+TEMPLATE_TEST_CASE("a tile gives every word its own deviate, the far tails too", "", float, double,
+                   long double) {
+  using S = TestType;
+  constexpr std::size_t n = detail::tile_words;
+  for (std::size_t begin = 0; begin < std::size(quantiles); begin += n / 2) {
+    std::uint64_t words[n];
+    S normal[n], uniform[n];
+    for (std::size_t i = 0; i < n; ++i) {
+      words[i] = quantiles[(begin + i) % std::size(quantiles)].word;
+    }
+    detail::normal_tile(words, normal);
+    detail::uniform_tile(words, uniform);
+    for (std::size_t i = 0; i < n; ++i) {
+      CHECK(normal[i] == detail::normal_from<S>(words[i]));
+      CHECK(uniform[i] == detail::uniform_from<S>(words[i]));
+    }
+    std::fill(std::begin(words), std::end(words), all_ones - begin);  // nothing but tails
+    detail::normal_tile(words, normal);
+    CHECK(normal[0] == detail::normal_from<S>(all_ones - begin));
+    CHECK(std::count(std::begin(normal), std::end(normal), normal[0]) == detail::tile_words);
+  }
 }
 
 TEST_CASE("filling a matrix allocates nothing") {

@@ -15,6 +15,7 @@ enum class Status : unsigned char {
   running,              ///< not finished: more steps may be taken
   not_run,              ///< nothing was computed yet
   iteration_limit,      ///< `max_iterations` reached first
+  evaluation_limit,     ///< `max_evaluations` reached first
   time_limit,           ///< `max_seconds` passed first
   stopped_by_observer,  ///< the observer returned false
   precision_limit,      ///< rounding error stops progress above the tolerance
@@ -37,6 +38,9 @@ enum class Status : unsigned char {
       return "not run: nothing was computed; call the solver first";
     case Status::iteration_limit:
       return "iteration limit: max_iterations reached before the tolerance; raise it, loosen the "
+             "tolerance, or start from a better point (this result is one)";
+    case Status::evaluation_limit:
+      return "evaluation limit: max_evaluations reached before the tolerance; raise it, loosen the "
              "tolerance, or start from a better point (this result is one)";
     case Status::time_limit:
       return "time limit: max_seconds passed before the tolerance; raise it, or resume from this "

@@ -262,9 +262,9 @@ TEST_CASE("every form of operator and right-hand side means the same", "[cg]") {
     y.noalias() = A * p;
   };
   auto generic = [&](auto const& p, auto& y) { y = A * p; };
-  auto mutating = [&, count = 0](VectorXd const& p, VectorXd& y) mutable {
-    ++count;
-    y = A * p;
+  auto mutating = [&, used = VectorXd()](VectorXd const& p, VectorXd& y) mutable {
+    used = A * p;
+    y = used;
   };
   Eigen::Matrix<double, 8, 8> const fixed = A;
   Eigen::Matrix<double, 8, 1> const fixed_b = b;

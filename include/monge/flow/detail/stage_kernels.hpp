@@ -233,7 +233,7 @@ template <class X>
 [[gnu::always_inline]] inline double error_sum(X const& e, double weight, X const& k, X const& x,
                                                X const& y, ErrorScale const& scale) {
   using S = scalar_t<X>;
-  S const w(weight);
+  auto const w = static_cast<S>(weight);
   return sum_blocks<X>(x.size(), [&]<int W>(Index i) {
     using B = Block<S, W>;
     if constexpr (RealScalar<S>) {

@@ -548,6 +548,8 @@ TEST_CASE("sinkhorn: misuse is refused in the caller's words", "[sinkhorn]") {
   CHECK_REFUSED(ot::sinkhorn(Eigen::MatrixXf::Ones(1, 1), huge, huge, options), "rescale them");
   CHECK_REFUSED(ot::sinkhorn(p.C, 2 * p.a, p.b, options),
                 "a sums to 2 and b to 1, which differ by 1; rescale one of them");
+  CHECK_REFUSED(ot::sinkhorn(p.C, p.a * (1 + 1e-12), p.b, options), "which differ by 1.0");
+  CHECK_NOTHROW(ot::sinkhorn(p.C, p.a * (1 + 1e-14), p.b, options));
   MatrixXd C = p.C;
   C(3, 6) = not_a_number;
   CHECK_REFUSED(ot::sinkhorn(C, p.a, p.b, options), "cost(3, 6) is nan");

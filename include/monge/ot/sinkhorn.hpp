@@ -194,56 +194,18 @@ class Sinkhorn {
   Status iteration(State& state) const {
     detail::RowSums<S>& rows = state.rows;
     rows.accumulate(options_.parallel, [&](Index j, int worker, S* e) {
-      return update_column(state.f, state.g(j), j, e, rows.scratch.col(worker).data());
+      if (!(problem_.v(j) > 0)) return S(0);
+      Wide const s = problem_.update_column(problem_.blur, state.f, state.g(j), j, e,
+                                            rows.scratch.col(worker).data());
+      return S(problem_.v(j) / s);  // turns e into the entries with the new g_j
     });
     ++state.iterations;
-    update_rows(state);
-    state.error = double(weighted_deviation(rows.total));
+    problem_.update_rows(problem_.blur, state.f, state.g, rows, options_.parallel, state.next_f);
+    state.error = double(problem_.row_error(rows.total));
     // A tenth of the tolerance is left to the rounding of the certificate.
     if (state.error <= 0.9 * problem_.tolerance) return Status::converged;
     state.f.swap(state.next_f);
     return stagnates(state) ? Status::precision_limit : Status::running;
-  }
-
-  /// g_j <- g_j - epsilon log s_j, and e <- the exponentials of column j before that; returns the
-  /// factor v_j / s_j that turns e into the contributions to the row sums with the new g_j.
-  S update_column(VectorX<S> const& f, S& g, Index j, S* e, S* scratch) const {
-    if (!(problem_.v(j) > 0)) return S(0);
-    Wide s = problem_.column_sum(f, g, j, e, scratch);
-    if (!detail::in_range<S>(s)) {
-      g = problem_.hard_column_potential(f, j, scratch);
-      s = problem_.column_sum(f, g, j, e, scratch);
-    }
-    g -= S(Wide(problem_.epsilon) * std::log(s));
-    return S(problem_.v(j) / s);
-  }
-
-  /// next_f <- f - epsilon log r for the row sums r = rows.total. Rows that left the trusted range
-  /// are redone from their true maxima, in two more reads of the cost: this happens in the first
-  /// iterations from a poor start, or with weights near underflow. r is then what they amount to.
-  void update_rows(State& state) const {
-    detail::RowSums<S>& rows = state.rows;
-    bool trusted = true;
-    for (Index i = 0; i < state.f.size(); ++i) {
-      if (!(problem_.w(i) > 0)) continue;
-      trusted = trusted && detail::in_range<S>(rows.total(i));
-      state.next_f(i) = state.f(i) - S(Wide(problem_.epsilon) * std::log(rows.total(i)));
-    }
-    if (trusted) return;
-    problem_.soft_row_potential(state.g, rows, options_.parallel, state.next_f);
-    problem_.switch_off(state.next_f, problem_.w);
-    for (Index i = 0; i < state.f.size(); ++i) {
-      rows.total(i) = std::exp(Wide(state.f(i) - state.next_f(i)) / Wide(problem_.epsilon));
-    }
-  }
-
-  /// sum_i w_i |r_i - 1|: the L1 error of the rows relative to the mass.
-  [[nodiscard]] Wide weighted_deviation(VectorX<Wide> const& r) const {
-    Wide sum = 0;
-    for (Index i = 0; i < r.size(); ++i) {
-      if (problem_.w(i) > 0) sum += Wide(problem_.w(i)) * std::abs(r(i) - 1);
-    }
-    return sum;
   }
 
   /// The error sits at the rounding floor and has not reached a new minimum for 100 iterations.

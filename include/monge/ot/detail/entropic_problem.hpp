@@ -107,6 +107,17 @@ struct EntropicAnswer {
   double marginal_error = infinity;
 };
 
+/// An entropic strength and its inverse; solvers that anneal pass one that differs from the
+/// problem's.
+template <RealScalar S>
+struct Blur {
+  wide_t<S> epsilon = 0;
+  S inverse = 0;
+
+  Blur() = default;
+  explicit Blur(double strength) : epsilon(wide_t<S>(strength)), inverse(S(1 / strength)) {}
+};
+
 template <CostOperator C>
 struct EntropicProblem {
   using S = scalar_t<C>;
@@ -117,7 +128,7 @@ struct EntropicProblem {
   Wide mass = 0;    // M
   VectorX<S> w, v;  // a/M and b/M; weights below the normal range are zero
   double epsilon = 0, tolerance = 0;
-  S inverse_epsilon = 0;
+  Blur<S> blur;
   double largest_cost = 0;
   bool feasible = true;  // every weight has an allowed partner
 
@@ -134,9 +145,9 @@ struct EntropicProblem {
             ": epsilon is not set; it is in units of the cost, and 0.05 * mean cost = ",
             0.05 * scale.mean, " is a good start");
     epsilon = *epsilon_;
-    inverse_epsilon = S(1 / epsilon);
-    require(inverse_epsilon > 0 && std::isfinite(inverse_epsilon), function, ": epsilon is ",
-            epsilon, "; its inverse leaves the range of the scalar: rescale the cost");
+    blur = Blur<S>(epsilon);
+    require(blur.inverse > 0 && std::isfinite(blur.inverse), function, ": epsilon is ", epsilon,
+            "; its inverse leaves the range of the scalar: rescale the cost");
     largest_cost = scale.largest;
     double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
     tolerance =
@@ -168,11 +179,10 @@ struct EntropicProblem {
   }
 
   /// s = sum_i w_i e_ij; fills e (n) with column j.
-  Wide column_sum(VectorX<S> const& f, S g, Index j, S* e, S* scratch) const {
+  Wide column_sum(Blur<S> at, VectorX<S> const& f, S g, Index j, S* e, S* scratch) const {
     Wide s = 0;
     for_each_segment(cost, j, scratch, [&](Index first, Index count, S const* c) {
-      s +=
-          exponentials(f.data() + first, g, c, inverse_epsilon, w.data() + first, e + first, count);
+      s += exponentials(f.data() + first, g, c, at.inverse, w.data() + first, e + first, count);
     });
     return s;
   }
@@ -205,24 +215,65 @@ struct EntropicProblem {
     hard = rows.partial.rowwise().minCoeff().template cast<S>();
   }
 
+  /// g <- the potential that makes column j exact, g - epsilon log s with s = sum_i w_i e_ij; fills
+  /// e with the exponentials for a shift near the old or the hard potential, and returns s of it,
+  /// so that w_i e_ij / s is the share of row i in the column.
+  Wide update_column(Blur<S> at, VectorX<S> const& f, S& g, Index j, S* e, S* scratch) const {
+    Wide s = column_sum(at, f, g, j, e, scratch);
+    if (!in_range<S>(s)) {
+      g = hard_column_potential(f, j, scratch);
+      s = column_sum(at, f, g, j, e, scratch);
+    }
+    g -= S(at.epsilon * std::log(s));
+    return s;
+  }
+
   /// The soft c-transform of f at column j: -epsilon log sum_i w_i exp((f_i - C_ij) / epsilon).
-  S soft_column_potential(VectorX<S> const& f, Index j, S* e, S* scratch) const {
+  S soft_column_potential(Blur<S> at, VectorX<S> const& f, Index j, S* e, S* scratch) const {
     S const hard = hard_column_potential(f, j, scratch);
-    Wide const s = column_sum(f, hard, j, e, scratch);
-    return hard - S(Wide(epsilon) * std::log(s));
+    Wide const s = column_sum(at, f, hard, j, e, scratch);
+    return hard - S(at.epsilon * std::log(s));
   }
 
   /// The same of g for all rows, into `soft` (n).
-  void soft_row_potential(VectorX<S> const& g, RowSums<S>& rows, Parallel const& parallel,
-                          VectorX<S>& soft) const {
+  void soft_row_potential(Blur<S> at, VectorX<S> const& g, RowSums<S>& rows,
+                          Parallel const& parallel, VectorX<S>& soft) const {
     hard_row_potential(g, rows, parallel, soft);
     rows.accumulate(parallel, [&](Index j, int worker, S* e) {
-      column_sum(soft, g(j), j, e, rows.scratch.col(worker).data());
+      column_sum(at, soft, g(j), j, e, rows.scratch.col(worker).data());
       return v(j);
     });
     for (Index i = 0; i < n(); ++i) {
-      soft(i) -= S(Wide(epsilon) * std::log(rows.total(i)));
+      soft(i) -= S(at.epsilon * std::log(rows.total(i)));
     }
+  }
+
+  /// next <- f - epsilon log r for the row sums r = rows.total. Rows that left the trusted range
+  /// are redone from their true maxima, in two more reads of the cost: this happens in the first
+  /// iterations from a poor start, or with weights near underflow. r is then what they amount to.
+  void update_rows(Blur<S> at, VectorX<S> const& f, VectorX<S> const& g, RowSums<S>& rows,
+                   Parallel const& parallel, VectorX<S>& next) const {
+    bool trusted = true;
+    for (Index i = 0; i < n(); ++i) {
+      if (!(w(i) > 0)) continue;
+      trusted = trusted && in_range<S>(rows.total(i));
+      next(i) = f(i) - S(at.epsilon * std::log(rows.total(i)));
+    }
+    if (trusted) return;
+    soft_row_potential(at, g, rows, parallel, next);
+    switch_off(next, w);
+    for (Index i = 0; i < n(); ++i) {
+      rows.total(i) = std::exp(Wide(f(i) - next(i)) / at.epsilon);
+    }
+  }
+
+  /// sum_i w_i |r_i - 1|: the L1 error of the rows relative to the mass.
+  [[nodiscard]] Wide row_error(VectorX<Wide> const& r) const {
+    Wide sum = 0;
+    for (Index i = 0; i < n(); ++i) {
+      if (w(i) > 0) sum += Wide(w(i)) * std::abs(r(i) - 1);
+    }
+    return sum;
   }
 
   /// Shifts (f, g) to the gauge <a, f> = <b, g>, fills in the potentials of zero weights, and
@@ -239,13 +290,14 @@ struct EntropicProblem {
     if ((w.array() > 0).all() && (v.array() > 0).all()) return x;
 
     VectorX<S> soft(n());
-    soft_row_potential(g, rows, parallel, soft);
+    soft_row_potential(blur, g, rows, parallel, soft);
     for (Index i = 0; i < n(); ++i) {
       if (!(w(i) > 0)) x.f(i) = std::isfinite(soft(i)) ? soft(i) : S(0);
     }
     for (Index j = 0; j < m(); ++j) {
       if (v(j) > 0) continue;
-      S const p = soft_column_potential(f, j, rows.e.col(0).data(), rows.scratch.col(0).data());
+      S const p =
+          soft_column_potential(blur, f, j, rows.e.col(0).data(), rows.scratch.col(0).data());
       x.g(j) = std::isfinite(p) ? p : S(0);
     }
     return x;
@@ -294,7 +346,7 @@ struct EntropicProblem {
       Wide s = 0, paid = 0;
       for_each_segment(cost, j, rows.scratch.col(worker).data(),
                        [&](Index first, Index count, S const* c) {
-                         s += exponentials(f.data() + first, g(j), c, inverse_epsilon,
+                         s += exponentials(f.data() + first, g(j), c, blur.inverse,
                                            w.data() + first, e + first, count);
                          paid += weighted_cost(w.data() + first, e + first, c, count);
                        });

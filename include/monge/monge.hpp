@@ -7,5 +7,6 @@
 #include <monge/core.hpp>
 #include <monge/flow.hpp>
 #include <monge/linalg.hpp>
+#include <monge/optim.hpp>
 #include <monge/ot.hpp>
 #include <monge/version.hpp>

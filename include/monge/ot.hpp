@@ -10,3 +10,4 @@
 #include <monge/ot/plan.hpp>
 #include <monge/ot/rounding.hpp>
 #include <monge/ot/sinkhorn.hpp>
+#include <monge/ot/sinkhorn_newton.hpp>

@@ -125,13 +125,7 @@ class Sinkhorn {
     detail::require_limits("sinkhorn", options_.max_iterations, options_.max_seconds);
     detail::require(options_.observe_every > 0, "sinkhorn: observe_every is ",
                     options_.observe_every, "; it must be at least 1");
-    bool const given = start_.f.size() > 0 || start_.g.size() > 0;
-    detail::require(!given || (start_.f.size() == problem_.n() && start_.g.size() == problem_.m()),
-                    "sinkhorn: start has ", start_.f.size(), " and ", start_.g.size(),
-                    " potentials but the cost is ", detail::shape(problem_.cost),
-                    "; give both or none");
-    detail::require(!given || (start_.f.allFinite() && start_.g.allFinite()),
-                    "sinkhorn: NaN or infinity in the start potentials");
+    detail::check_start("sinkhorn", problem_, start_);
   }
 
   [[nodiscard]] State init() const {
@@ -170,18 +164,8 @@ class Sinkhorn {
 
   /// The result of a finished run.
   [[nodiscard]] SinkhornResult<S> result(Outcome<State> const& run) const {
-    detail::EntropicAnswer<S> const& x = run.state.answer;
     SinkhornResult<S> r;
-    r.f = x.f;
-    r.g = x.g;
-    r.a = problem_.a;
-    r.b = problem_.b;
-    r.epsilon = problem_.epsilon;
-    r.tolerance = problem_.tolerance;
-    r.transport_cost = x.transport_cost;
-    r.regularised_cost = x.regularised_cost;
-    r.dual_value = x.dual_value;
-    r.marginal_error = x.marginal_error;
+    detail::fill_result(r, problem_, run.state.answer);
     r.status = run.status;
     r.iterations = run.state.iterations;
     r.seconds = run.statistics.seconds;
@@ -205,6 +189,7 @@ class Sinkhorn {
     // A tenth of the tolerance is left to the rounding of the certificate.
     if (state.error <= 0.9 * problem_.tolerance) return Status::converged;
     state.f.swap(state.next_f);
+    problem_.recentre(state.f, state.g);
     return stagnates(state) ? Status::precision_limit : Status::running;
   }
 
@@ -225,16 +210,26 @@ class Sinkhorn {
 
 namespace detail {
 
-template <CostOperator C, class Watch>
-SinkhornResult<scalar_t<C>> run_sinkhorn(C const& cost,
-                                         Eigen::Ref<VectorX<scalar_t<C>> const> const& a,
-                                         Eigen::Ref<VectorX<scalar_t<C>> const> const& b,
-                                         SinkhornOptions const& options,
-                                         Potentials<scalar_t<C>> const& start, Watch&& observer) {
-  Sinkhorn<CostReference<C>> const method(CostReference<C>(cost), a, b, options, start);
-  return method.result(iterate(method,
-                               {options.max_iterations, options.max_seconds, options.observe_every},
-                               std::forward<Watch>(observer)));
+/// What the public functions of all entropic solvers do with their arguments: a row-major matrix is
+/// solved as its transpose, any other matrix is bound once, an operator is borrowed. `solve(cost,
+/// a, b, start)` returns the result.
+template <Cost C, VectorLike<C> A, VectorLike<C> B, class Solve>
+auto solve_entropic(C const& cost, A const& a, B const& b, Potentials<scalar_t<C>> const& start,
+                    Solve&& solve) {
+  using S = scalar_t<C>;
+  Eigen::Ref<VectorX<S> const> const rows(as_column(a)), cols(as_column(b));
+  if constexpr (is_row_major<C>) {
+    Eigen::Ref<MatrixX<S> const> const transposed(cost.transpose());
+    auto r = solve(view<S>(transposed), cols, rows, Potentials<S>{start.g, start.f});
+    std::swap(r.f, r.g);
+    std::swap(r.a, r.b);
+    return r;
+  } else if constexpr (CostOperator<C>) {
+    return solve(CostReference<C>(cost), rows, cols, start);
+  } else {
+    Eigen::Ref<MatrixX<S> const> const bound(cost);
+    return solve(view<S>(bound), rows, cols, start);
+  }
 }
 
 }  // namespace detail
@@ -260,20 +255,13 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
                                                    SinkhornOptions const& options,
                                                    Potentials<scalar_t<C>> const& start = {},
                                                    Watch&& observer = {}) {
-  using S = scalar_t<C>;
-  Eigen::Ref<VectorX<S> const> const rows(detail::as_column(a)), cols(detail::as_column(b));
-  if constexpr (detail::is_row_major<C>) {
-    Eigen::Ref<MatrixX<S> const> const transposed(cost.transpose());
-    auto r = detail::run_sinkhorn(detail::view<S>(transposed), cols, rows, options,
-                                  Potentials<S>{start.g, start.f}, std::forward<Watch>(observer));
-    std::swap(r.f, r.g);
-    std::swap(r.a, r.b);
-    return r;
-  } else {
-    return detail::with_cost(cost, [&](auto const& C_) {
-      return detail::run_sinkhorn(C_, rows, cols, options, start, std::forward<Watch>(observer));
-    });
-  }
+  return detail::solve_entropic(
+      cost, a, b, start, [&](auto const& C_, auto const& a_, auto const& b_, auto const& start_) {
+        Sinkhorn<std::remove_cvref_t<decltype(C_)>> const method(C_, a_, b_, options, start_);
+        return method.result(
+            iterate(method, {options.max_iterations, options.max_seconds, options.observe_every},
+                    std::forward<Watch>(observer)));
+      });
 }
 
 }  // namespace monge::ot

@@ -99,6 +99,17 @@ CostScale checked_scale(std::string_view function, C const& cost) {
   return scale;
 }
 
+/// Refuses start potentials of a wrong size or with NaN or infinity; both empty is no start.
+template <class Problem, class Start>
+void check_start(std::string_view function, Problem const& problem, Start const& start) {
+  if (start.f.size() == 0 && start.g.size() == 0) return;
+  require(start.f.size() == problem.n() && start.g.size() == problem.m(), function, ": start has ",
+          start.f.size(), " and ", start.g.size(), " potentials but the cost is ",
+          shape(problem.cost), "; give both or none");
+  require(start.f.allFinite() && start.g.allFinite(), function,
+          ": NaN or infinity in the start potentials");
+}
+
 /// Potentials with the figures that certify them.
 template <RealScalar S>
 struct EntropicAnswer {
@@ -263,7 +274,16 @@ struct EntropicProblem {
     soft_row_potential(at, g, rows, parallel, next);
     switch_off(next, w);
     for (Index i = 0; i < n(); ++i) {
-      rows.total(i) = std::exp(Wide(f(i) - next(i)) / at.epsilon);
+      rows.total(i) = w(i) > 0 ? std::exp(Wide(f(i) - next(i)) / at.epsilon) : Wide(0);
+    }
+  }
+
+  /// Moves a common offset that a far start left in (f, g), before it swallows their digits.
+  void recentre(VectorX<S>& f, VectorX<S>& g) const {
+    S const offset = S(mean_potential(f, w));
+    if (std::abs(double(offset)) > 16 * largest_cost + 64 * epsilon) {
+      f.array() -= offset;
+      g.array() += offset;
     }
   }
 
@@ -272,6 +292,15 @@ struct EntropicProblem {
     Wide sum = 0;
     for (Index i = 0; i < n(); ++i) {
       if (w(i) > 0) sum += Wide(w(i)) * std::abs(r(i) - 1);
+    }
+    return sum;
+  }
+
+  /// <weights, p> over the weights that are not zero.
+  [[nodiscard]] Wide mean_potential(VectorX<S> const& p, VectorX<S> const& weights) const {
+    Wide sum = 0;
+    for (Index i = 0; i < p.size(); ++i) {
+      if (weights(i) > 0) sum += Wide(weights(i)) * Wide(p(i));
     }
     return sum;
   }
@@ -330,14 +359,6 @@ struct EntropicProblem {
     return columns && partner.all();
   }
 
-  [[nodiscard]] Wide mean_potential(VectorX<S> const& p, VectorX<S> const& weights) const {
-    Wide sum = 0;
-    for (Index i = 0; i < p.size(); ++i) {
-      if (weights(i) > 0) sum += Wide(weights(i)) * Wide(p(i));
-    }
-    return sum;
-  }
-
   /// Both marginals, <C, P> and the values of primal and dual in one read of the cost.
   void measure(VectorX<S> const& f, VectorX<S> const& g, RowSums<S>& rows, Parallel const& parallel,
                EntropicAnswer<S>& x) const {
@@ -377,5 +398,20 @@ struct EntropicProblem {
     x.dual_value = mass * (dual - excess);
   }
 };
+
+/// Copies what all results share from the problem and its answer.
+template <class Result, class Problem, class Answer>
+void fill_result(Result& result, Problem const& problem, Answer const& answer) {
+  result.f = answer.f;
+  result.g = answer.g;
+  result.a = problem.a;
+  result.b = problem.b;
+  result.epsilon = problem.epsilon;
+  result.tolerance = problem.tolerance;
+  result.transport_cost = answer.transport_cost;
+  result.regularised_cost = answer.regularised_cost;
+  result.dual_value = answer.dual_value;
+  result.marginal_error = answer.marginal_error;
+}
 
 }  // namespace monge::ot::detail

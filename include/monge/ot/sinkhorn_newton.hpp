@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Entropic optimal transport by a sparsified Newton method on the semi-dual.
+///
+/// Problem and answer are those of sinkhorn.hpp. Sinkhorn's iteration converges linearly, and
+/// slowly when epsilon is small; then the plan is nearly sparse, and so is the Hessian of the dual.
+///
+/// Method. Let g(f) be the column potentials that make all column sums exact (half an iteration of
+/// Sinkhorn). The semi-dual D(f) = <a, f> + <b, g(f)> is concave, with
+///
+///     dD/df_i = a_i (1 - r_i),   -epsilon d^2D/df^2 = L = sum_j b_j (diag(q_j) - q_j q_j'),
+///
+/// where q_j is column j of the plan divided by b_j and a_i r_i is the mass of row i. One read of
+/// the cost with one exponential per entry yields g, r, D and the entries of q that matter. A step
+/// solves
+///
+///     (L_sparse + diag(dropped) + mu |grad|_1 diag(h)) x = grad,   f <- f + alpha epsilon x
+///
+/// by preconditioned truncated conjugate gradients; "dropped" is the row mass of the entries that
+/// were left out, so the matrix stays positive definite for any pattern [TQ24], and h_i =
+/// a_i (r_i - 1) / log r_i makes a heavily damped step a short step of Sinkhorn. Entries of a
+/// column are dropped below drop |grad|_1 / n of its mass: the pattern sharpens as the iterates
+/// converge, which keeps the convergence quadratic [TQ24]. alpha starts at 1 and is halved until D
+/// rises enough; if no alpha helps, a step of Sinkhorn is taken, which always raises D. So the
+/// method converges from any start, and each step costs one read of the cost as long as alpha = 1
+/// is taken.
+///
+/// epsilon is annealed: from a tenth of the largest cost it is halved after a few steps of
+/// Sinkhorn, and at every level the Newton steps take over once the plan is sparse.
+///
+/// Cost per step: n m exponentials and O(nnz) per conjugate gradient step; memory O(n + m + nnz)
+/// beyond the cost. Not for large epsilon, where the plan is dense and Sinkhorn is quick.
+///
+/// [TSGY24] X. Tang, M. Shavlovsky, H. Rahmanian, E. Tardini, K. Thekumparampil, T. Xiao, L. Ying,
+///          Accelerating Sinkhorn algorithm with sparse Newton iterations, ICLR 2024.
+/// [TQ24]   Z. Tang, Y. Qiu, Safe and sparse Newton method for entropic-regularized optimal
+///          transport, NeurIPS 2024.
+/// Deviations: [TSGY24] keeps a fixed number of entries of the Hessian in both potentials and does
+/// not anneal; [TQ24] factorises the Hessian in both potentials. Here the columns are eliminated
+/// exactly, not linearised: this costs nothing, for the pass that evaluates D does it.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <monge/core/certify.hpp>
+#include <monge/core/iterate.hpp>
+#include <monge/core/parallel.hpp>
+#include <monge/core/require.hpp>
+#include <monge/linalg/conjugate_gradient.hpp>
+#include <monge/ot/cost.hpp>
+#include <monge/ot/detail/entropic_problem.hpp>
+#include <monge/ot/detail/sparse_laplacian.hpp>
+#include <monge/ot/sinkhorn.hpp>
+
+namespace monge::ot {
+
+/// Tunables of sinkhorn_newton.
+struct SinkhornNewtonOptions {
+  /// Entropic strength in units of the cost; > 0, no default (0.05 * mean cost is a good start).
+  std::optional<double> epsilon = {};
+  /// Bound on marginal_error; default as in sinkhorn.
+  std::optional<double> tolerance = {};
+  Index max_iterations = 2000;    ///< reads of the cost: steps of either kind and trial points
+  double max_seconds = infinity;  ///< wall time
+  Index observe_every = 1;        ///< stride of the observer, in iterations
+  /// Steps of Sinkhorn at each epsilon before Newton's may begin.
+  Index warmup_iterations = 4;
+  /// epsilon falls by this factor from level to level; 1 starts at the final epsilon.
+  double annealing = 0.5;
+  /// Entries below drop * |grad|_1 / n of their column are left out of the Hessian.
+  double drop = 0.1;
+  Parallel parallel = {};  ///< threads; the result does not depend on it
+};
+
+/// What one step of sinkhorn_newton did.
+struct NewtonRecord {
+  double epsilon = 0;          ///< the level
+  double marginal_error = 0;   ///< after the step
+  Index nonzeros = 0;          ///< entries of the sparse Hessian factor; 0 for a step of Sinkhorn
+  Index inner_iterations = 0;  ///< of conjugate gradients
+  double step = 0;             ///< alpha; 0 for a step of Sinkhorn
+};
+
+/// The answer of sinkhorn_newton: that of sinkhorn with the history of the steps.
+template <RealScalar S>
+struct SinkhornNewtonResult : SinkhornResult<S> {
+  std::vector<NewtonRecord> history;
+};
+
+/// The method as a value that monge::iterate drives. Owns its cost and marginals.
+template <CostOperator C>
+class SinkhornNewton {
+ public:
+  using S = scalar_t<C>;
+  using Wide = wide_t<S>;
+
+  struct State {
+    // The current point: f, and what a read of the cost made of it.
+    VectorX<S> f, g;          // g = g(f); -infinity where a weight is zero
+    VectorX<Wide> r;          // n: row mass over a_i
+    VectorX<S> sinkhorn;      // n: what a step of Sinkhorn would make of f
+    Wide value = 0;           // D(f) / M
+    double error = infinity;  // |grad|_1
+    bool evaluated = false;   // at the epsilon of the level
+    // Where the run stands.
+    Index level = 0;     // 0 is the last one; counts down
+    Index warm = 0;      // steps of Sinkhorn at this level
+    double damping = 1;  // mu
+    double radius = 10;  // bound on |x|: how far the exponents may move in a step
+    Index rest = 0;      // steps of Sinkhorn to come before the next trial of Newton
+    Index patience = 1;  // their number after the next failure
+    Index iterations = 0;
+    double least_error = infinity;
+    Index least_iteration = 0;
+    std::vector<NewtonRecord> history;
+    // Scratch.
+    VectorX<S> trial, trial_g;
+    detail::RowSums<S> rows;
+    detail::SparseLaplacian<S> laplacian;
+    // Written by finish.
+    detail::EntropicAnswer<S> answer;
+  };
+
+  SinkhornNewton(C cost, Eigen::Ref<VectorX<S> const> const& a,
+                 Eigen::Ref<VectorX<S> const> const& b, SinkhornNewtonOptions options,
+                 Potentials<S> start = {})
+      : problem_("sinkhorn_newton", std::move(cost), a, b, options.epsilon, options.tolerance),
+        options_(std::move(options)),
+        start_(std::move(start)) {
+    detail::require_limits("sinkhorn_newton", options_.max_iterations, options_.max_seconds);
+    detail::require(options_.observe_every > 0, "sinkhorn_newton: observe_every is ",
+                    options_.observe_every, "; it must be at least 1");
+    detail::require(options_.warmup_iterations >= 0, "sinkhorn_newton: warmup_iterations is ",
+                    options_.warmup_iterations, "; it must be at least 0");
+    detail::require(options_.annealing > 0 && options_.annealing <= 1,
+                    "sinkhorn_newton: annealing is ", options_.annealing,
+                    "; it must be above 0 and at most 1");
+    detail::require(options_.drop >= 0 && options_.drop < 1, "sinkhorn_newton: drop is ",
+                    options_.drop, "; it must be at least 0 and below 1");
+    detail::check_start("sinkhorn_newton", problem_, start_);
+  }
+
+  [[nodiscard]] State init() const {
+    State state;
+    bool const given = start_.f.size() > 0;
+    state.f = given ? start_.f : VectorX<S>(VectorX<S>::Zero(problem_.n()));
+    state.g = given ? start_.g : VectorX<S>(VectorX<S>::Zero(problem_.m()));
+    problem_.switch_off(state.f, problem_.w);
+    problem_.switch_off(state.g, problem_.v);
+    state.trial = state.sinkhorn = state.f;
+    state.trial_g = state.g;
+    state.r = VectorX<Wide>::Ones(problem_.n());
+    state.rows = detail::RowSums<S>(problem_.n(), problem_.m(), options_.parallel.workers());
+    state.level = given ? 0 : levels();  // a start is good for the last epsilon
+    return state;
+  }
+
+  [[nodiscard]] Advance advance(State& state, Index k) const {
+    if (!problem_.feasible) return {Status::infeasible, 0};
+    for (Index done = 0; done < k;) {
+      Index const before = state.iterations;
+      Status const status = step(state);
+      done += state.iterations - before;
+      if (status != Status::running) return {status, std::min(done, k)};
+      if (done >= k) return {Status::running, k};
+    }
+    return {Status::running, 0};
+  }
+
+  [[nodiscard]] double error(State const& state) const { return state.error; }
+
+  /// Rebuilds the plan from the potentials, both marginals included, and holds it to the tolerance.
+  [[nodiscard]] Status finish(State& state, Status status) const {
+    state.answer = problem_.answer(state.f, state.g, state.rows, options_.parallel);
+    if (status == Status::infeasible || status == Status::non_finite) return status;
+    if (status == Status::converged && !(state.answer.marginal_error <= problem_.tolerance)) {
+      return Status::precision_limit;
+    }
+    return status;
+  }
+
+  /// The result of a finished run.
+  [[nodiscard]] SinkhornNewtonResult<S> result(Outcome<State> const& run) const {
+    SinkhornNewtonResult<S> r;
+    detail::fill_result(r, problem_, run.state.answer);
+    r.history = run.state.history;
+    r.status = run.status;
+    r.iterations = run.state.iterations;
+    r.seconds = run.statistics.seconds;
+    return detail::certified(std::move(r));
+  }
+
+ private:
+  /// The number of levels above the last one.
+  [[nodiscard]] Index levels() const {
+    double const first = 0.1 * problem_.largest_cost;
+    if (options_.annealing >= 1 || !(first > problem_.epsilon)) return 0;
+    return Index(std::ceil(std::log(first / problem_.epsilon) / -std::log(options_.annealing)));
+  }
+  [[nodiscard]] detail::Blur<S> blur(Index level) const {
+    return level == 0
+               ? problem_.blur
+               : detail::Blur<S>(problem_.epsilon * std::pow(options_.annealing, -double(level)));
+  }
+  /// The marginal error at which a level hands over to the next.
+  [[nodiscard]] double goal(Index level) const {
+    return level == 0 ? 0.9 * problem_.tolerance : std::max(0.05, problem_.tolerance);
+  }
+
+  /// One step of either kind, or the evaluation that begins a level.
+  Status step(State& state) const {
+    if (!state.evaluated) {
+      evaluate(state, state.f, state.g);
+      keep(state);
+    } else if (state.warm < options_.warmup_iterations || state.rest > 0 || !newton(state)) {
+      ++state.warm;
+      state.rest = std::max<Index>(state.rest - 1, 0);
+      state.f.swap(state.sinkhorn);
+      problem_.recentre(state.f, state.g);
+      evaluate(state, state.f, state.g);
+      keep(state);
+      record(state, 0, 0, 0);
+    }
+    while (state.error <= goal(state.level)) {
+      if (state.level == 0) return Status::converged;
+      --state.level;
+      state.warm = 0;
+      state.evaluated = false;
+      state.error = infinity;
+    }
+    if (state.error < state.least_error) {
+      state.least_error = state.error;
+      state.least_iteration = state.iterations;
+    }
+    bool const stuck = state.level == 0 && state.iterations - state.least_iteration >= 30 &&
+                       state.error <= 64 * problem_.rounding_floor(state.f, state.g);
+    return stuck ? Status::precision_limit : Status::running;
+  }
+
+  /// Reads the cost: g <- g(f), rows.total <- r, and the entries of the Hessian above the
+  /// threshold.
+  void evaluate(State& state, VectorX<S> const& f, VectorX<S>& g) const {
+    detail::Blur<S> const at = blur(state.level);
+    S const share = S(options_.drop * std::min(state.error, 1.0) / double(problem_.n()));
+    detail::SparseLaplacian<S>& laplacian = state.laplacian;
+    laplacian.clear(state.rows.columns);
+    state.rows.accumulate(options_.parallel, [&](Index j, int worker, S* e) {
+      if (!(problem_.v(j) > 0)) return S(0);
+      Wide const s =
+          problem_.update_column(at, f, g(j), j, e, state.rows.scratch.col(worker).data());
+      laplacian.add_column(j / state.rows.columns.width, problem_.w, e, S(1 / s), problem_.v(j),
+                           share);
+      return S(problem_.v(j) / s);
+    });
+    ++state.iterations;
+  }
+
+  /// Makes the point that was evaluated last, (f, g), the current one.
+  void keep(State& state) const {
+    problem_.update_rows(blur(state.level), state.f, state.g, state.rows, options_.parallel,
+                         state.sinkhorn);
+    state.r = state.rows.total;
+    state.value = semi_dual(state.f, state.g);
+    state.error = double(problem_.row_error(state.r));
+    state.evaluated = true;
+  }
+
+  [[nodiscard]] Wide semi_dual(VectorX<S> const& f, VectorX<S> const& g) const {
+    return problem_.mean_potential(f, problem_.w) + problem_.mean_potential(g, problem_.v);
+  }
+
+  /// A Newton step; false if it was not taken because the plan is dense or D did not rise.
+  bool newton(State& state) const {
+    Index const n = problem_.n(), m = problem_.m(), nonzeros = state.laplacian.nonzeros();
+    if (nonzeros > std::max(n * m / 5, 64 * (n + m))) return false;
+    detail::Blur<S> const at = blur(state.level);
+
+    VectorX<S> gradient(n), mass(n), secant(n);
+    S reach = 0;  // how far a step of Sinkhorn would move the exponents
+    for (Index i = 0; i < n; ++i) {
+      S const w = problem_.w(i), r = S(state.r(i));
+      S const log_r = w > 0 ? (state.f(i) - state.sinkhorn(i)) * at.inverse : S(0);
+      reach = std::max(reach, std::abs(log_r));
+      mass(i) = w * r;
+      gradient(i) = S(Wide(w) * (1 - state.r(i)));
+      secant(i) = std::abs(log_r) > S(1e-3) ? -gradient(i) / log_r : mass(i);
+    }
+    state.laplacian.prepare(mass, S(state.damping * std::min(state.error, 1.0)) * secant);
+    auto const solved = linalg::conjugate_gradient(
+        linalg::preconditioned(state.laplacian, linalg::jacobi(state.laplacian.diagonal())),
+        gradient,
+        {.relative_tolerance = std::clamp(state.error, 1e-8, 0.1), .max_iterations = 500});
+    S const length = solved.x.cwiseAbs().maxCoeff();
+    if (!std::isfinite(length) || !solved.x.allFinite()) return fail(state);
+    Wide const slope = gradient.template cast<Wide>().dot(solved.x.template cast<Wide>());
+
+    // D must rise by a share of the slope; the noise of D itself is forgiven near the optimum,
+    // where the gradient decides.
+    Wide const noise = 8 * Wide(unit_roundoff<S>) *
+                       (std::abs(state.value) + Wide(problem_.largest_cost)) / at.epsilon;
+    double const bound = state.radius * std::max(1.0, double(reach));
+    double alpha = length > S(bound) ? bound / double(length) : 1;
+    bool const clipped = alpha < 1;
+    for (int trial = 0; trial < 3; ++trial, alpha /= 4) {
+      state.trial = state.f + S(at.epsilon * Wide(alpha)) * solved.x;
+      state.trial_g = state.g;
+      evaluate(state, state.trial, state.trial_g);
+      Wide const rise = (semi_dual(state.trial, state.trial_g) - state.value) / at.epsilon;
+      bool const enough = rise >= 1e-4 * Wide(alpha) * slope;
+      bool const closer =
+          rise >= -noise && double(problem_.row_error(state.rows.total)) < state.error;
+      if (enough || closer) {
+        Wide const model = Wide(alpha) * slope * (1 - Wide(alpha) / 2);
+        Wide const ratio = model > noise ? rise / model : Wide(1);
+        if (ratio < 0.25) state.damping = std::min(4 * state.damping, 64.0);
+        if (ratio > 0.75) state.damping = std::max(state.damping / 2, 1e-3);
+        if (clipped && trial == 0 && ratio > 0.5) state.radius *= 4;
+        state.patience = 1;
+        state.f.swap(state.trial);
+        state.g.swap(state.trial_g);
+        keep(state);
+        record(state, nonzeros, solved.iterations, alpha);
+        return true;
+      }
+      state.radius = std::max(state.radius / 4, 1.0);
+    }
+    return fail(state);
+  }
+
+  /// After a failure Sinkhorn goes on alone, for longer each time.
+  bool fail(State& state) const {
+    state.damping = std::min(4 * state.damping, 64.0);
+    state.rest = state.patience;
+    state.patience = std::min<Index>(2 * state.patience, 32);
+    return false;
+  }
+
+  void record(State& state, Index nonzeros, Index inner, double alpha) const {
+    state.history.push_back(
+        {double(blur(state.level).epsilon), state.error, nonzeros, inner, alpha});
+  }
+
+  detail::EntropicProblem<C> problem_;
+  SinkhornNewtonOptions options_;
+  Potentials<S> start_;
+};
+
+/// Entropic optimal transport as sinkhorn() solves it, by Newton steps: the better choice when
+/// epsilon is small against the costs. Arguments, results and ends are those of sinkhorn; the
+/// observer sees the marginal error at the current epsilon.
+///
+///     auto r = monge::ot::sinkhorn_newton(C, a, b, {.epsilon = 1e-3, .tolerance = 1e-12});
+template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
+[[nodiscard]] SinkhornNewtonResult<scalar_t<C>> sinkhorn_newton(
+    C const& cost, A const& a, B const& b, SinkhornNewtonOptions const& options,
+    Potentials<scalar_t<C>> const& start = {}, Watch&& observer = {}) {
+  return detail::solve_entropic(
+      cost, a, b, start, [&](auto const& C_, auto const& a_, auto const& b_, auto const& start_) {
+        SinkhornNewton<std::remove_cvref_t<decltype(C_)>> const method(C_, a_, b_, options, start_);
+        return method.result(
+            iterate(method, {options.max_iterations, options.max_seconds, options.observe_every},
+                    std::forward<Watch>(observer)));
+      });
+}
+
+}  // namespace monge::ot

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+#include <cmath>
+#include <limits>
+
+#include "support/catch.hpp"
+#include "support/problems.hpp"
+#include "support/throws.hpp"
+#include <monge/core/threads.hpp>
+#include <monge/ot/plan.hpp>
+#include <monge/ot/sinkhorn_newton.hpp>
+
+using namespace monge;
+using Eigen::MatrixXd;
+using Eigen::VectorXd;
+
+namespace {
+
+struct Problem {
+  MatrixXd C;
+  VectorXd a, b;
+};
+
+Problem clouds(Index n, Index m, std::uint64_t seed = 1) {
+  return {ot::cost_matrix(support::points(2, n, seed), support::points(2, m, seed + 100),
+                          ot::squared_euclidean{}),
+          support::weights(n, seed + 200), support::weights(m, seed + 300)};
+}
+
+double marginal_error(MatrixXd const& P, VectorXd const& a, VectorXd const& b) {
+  return (P.rowwise().sum() - a).lpNorm<1>() + (P.colwise().sum().transpose() - b).lpNorm<1>();
+}
+
+bool same(VectorXd const& x, VectorXd const& y) { return (x.array() == y.array()).all(); }
+
+}  // namespace
+
+TEST_CASE("sinkhorn_newton: agrees with sinkhorn", "[sinkhorn_newton]") {
+  for (auto const& [n, m] : {std::pair<Index, Index>{40, 40}, {25, 60}, {60, 25}, {1, 7}, {7, 1}}) {
+    for (double const epsilon : {0.5, 0.05, 0.01}) {
+      CAPTURE(n, m, epsilon);
+      Problem const p = clouds(n, m);
+      auto const r = ot::sinkhorn_newton(p.C, p.a, p.b, {.epsilon = epsilon, .tolerance = 1e-12});
+      auto const s = ot::sinkhorn(p.C, p.a, p.b, {.epsilon = epsilon, .tolerance = 1e-12});
+      REQUIRE(r.status == Status::converged);
+      REQUIRE(s.status == Status::converged);
+      CHECK(marginal_error(ot::plan(p.C, r), r.a, r.b) <= 1e-12);
+      CHECK((ot::plan(p.C, r) - ot::plan(p.C, s)).cwiseAbs().sum() < 1e-8);
+      CHECK(std::abs(r.dual_value - s.dual_value) < 1e-12);
+      CHECK(std::abs(r.regularised_cost - r.dual_value) < 1e-12);
+    }
+  }
+}
+
+TEST_CASE("sinkhorn_newton: few steps where sinkhorn needs thousands", "[sinkhorn_newton]") {
+  Index const n = 100;
+  MatrixXd const C = support::matrix(n, n, 3);  // random assignment, as in [TSGY24]
+  VectorXd const w = support::uniform_weights(n);
+  auto const r = ot::sinkhorn_newton(C, w, w, {.epsilon = 1.0 / 1200, .tolerance = 1e-12});
+  REQUIRE(r.status == Status::converged);
+  CHECK(r.iterations < 80);
+  CHECK(marginal_error(ot::plan(C, r), w, w) <= 1e-12);
+  auto const slow =
+      ot::sinkhorn(C, w, w, {.epsilon = 1.0 / 1200, .tolerance = 1e-12, .max_iterations = 5000});
+  CHECK(slow.status == Status::iteration_limit);
+}
+
+TEST_CASE("sinkhorn_newton: converges faster than linearly", "[sinkhorn_newton]") {
+  Problem const p = clouds(80, 80, 5);
+  auto const r = ot::sinkhorn_newton(p.C, p.a, p.b, {.epsilon = 0.01, .tolerance = 1e-13});
+  REQUIRE(r.status == Status::converged);
+  REQUIRE(r.history.size() >= 3);
+  // The error falls by growing factors: the last factor is far below the square root of the error.
+  auto const& last = r.history.back();
+  auto const& before = r.history[r.history.size() - 2];
+  CHECK(last.step == 1);
+  CHECK(last.marginal_error < before.marginal_error * 1e-2);
+  CHECK(last.nonzeros > 0);
+  CHECK(last.inner_iterations > 0);
+}
+
+TEST_CASE("sinkhorn_newton: from any start, without warm-up and without annealing",
+          "[sinkhorn_newton]") {
+  Problem const p = clouds(40, 50, 7);
+  auto const usual = ot::sinkhorn_newton(p.C, p.a, p.b, {.epsilon = 0.02, .tolerance = 1e-11});
+  REQUIRE(usual.status == Status::converged);
+  ot::SinkhornNewtonOptions bare{.epsilon = 0.02, .tolerance = 1e-11};
+  bare.warmup_iterations = 0;
+  bare.annealing = 1;
+  auto const close = [&](auto const& r) {
+    REQUIRE(r.status == Status::converged);
+    CHECK((r.f - usual.f).template lpNorm<Eigen::Infinity>() < 1e-9);
+  };
+  close(ot::sinkhorn_newton(p.C, p.a, p.b, bare));
+  for (double const size : {1.0, 100.0, 1e8}) {
+    close(ot::sinkhorn_newton(p.C, p.a, p.b, bare,
+                              {size * support::points(40, 1, 8), support::points(50, 1, 9)}));
+  }
+  auto const again = ot::sinkhorn_newton(p.C, p.a, p.b, bare, {usual.f, usual.g});
+  CHECK(again.iterations == 1);
+  close(again);
+  bare.drop = 0;  // the full Hessian
+  close(ot::sinkhorn_newton(p.C, p.a, p.b, bare));
+  bare.drop = 0.9;
+  close(ot::sinkhorn_newton(p.C, p.a, p.b, bare));
+}
+
+TEST_CASE("sinkhorn_newton: the Hessian is the derivative of the gradient", "[sinkhorn_newton]") {
+  // With nothing dropped L is -epsilon times the second derivative of D, so that r(f + epsilon h x)
+  // has the derivative -L x.
+  Index const n = 12, m = 9;
+  Problem const p = clouds(n, m, 11);
+  double const epsilon = 0.3, h = 1e-5;
+  VectorXd const f = 0.2 * support::points(n, 1, 12), x = support::points(n, 1, 13);
+  auto const plan_at = [&](VectorXd const& potential) {
+    MatrixXd E = ((-p.C).colwise() + potential) / epsilon;
+    E = p.a.asDiagonal() * E.array().exp().matrix();
+    return MatrixXd(E * p.b.cwiseQuotient(E.colwise().sum().transpose()).asDiagonal());
+  };
+  MatrixXd const P = plan_at(f);
+  ot::detail::SparseLaplacian<double> L;
+  L.clear(monge::detail::Chunks(m));
+  VectorXd const ones = VectorXd::Ones(n);
+  for (Index j = 0; j < m; ++j) {
+    VectorXd const column = P.col(j) / p.b(j);
+    L.add_column(0, ones, column.data(), 1.0, p.b(j), 0.0);
+  }
+  L.prepare(P.rowwise().sum(), VectorXd::Zero(n));
+  VectorXd product(n);
+  L(x, product);
+  VectorXd const difference = (plan_at(f + epsilon * h * x).rowwise().sum() -
+                               plan_at(f - epsilon * h * x).rowwise().sum()) /
+                              (2 * h);
+  CHECK((product - difference).lpNorm<Eigen::Infinity>() < 1e-10);
+  L(ones, product);
+  CHECK(product.lpNorm<Eigen::Infinity>() < 1e-15);  // a constant moves nothing
+  MatrixXd dense(n, n);
+  for (Index i = 0; i < n; ++i) {
+    L(MatrixXd::Identity(n, n).col(i), product);
+    dense.col(i) = product;
+  }
+  CHECK((dense - dense.transpose()).norm() < 1e-16);
+  CHECK((dense.diagonal() - L.diagonal()).norm() < 1e-15);
+}
+
+TEST_CASE("sinkhorn_newton: any epsilon down to 1e-6 of the cost", "[sinkhorn_newton]") {
+  Problem const p = clouds(30, 35, 31);
+  for (double const epsilon : {1e-6, 1e-5, 1e-4, 1e-3, 1.0, 1e3}) {
+    CAPTURE(epsilon);
+    auto const r = ot::sinkhorn_newton(p.C, p.a, p.b, {.epsilon = epsilon});
+    CHECK(r.status == Status::converged);
+    CHECK(r.marginal_error <= r.tolerance);
+    CHECK(marginal_error(ot::plan(p.C, r), r.a, r.b) <= 1.01 * r.tolerance);
+  }
+}
+
+TEST_CASE("sinkhorn_newton: scaled costs, float, row-major and lazy costs", "[sinkhorn_newton]") {
+  Problem const p = clouds(45, 30, 37);
+  ot::SinkhornNewtonOptions options{.epsilon = 0.01, .tolerance = 1e-11};
+  auto const r = ot::sinkhorn_newton(p.C, p.a, p.b, options);
+  REQUIRE(r.status == Status::converged);
+  for (double const scale : {1e-12, 1e12}) {
+    options.epsilon = 0.01 * scale;
+    auto const s = ot::sinkhorn_newton(scale * p.C, p.a, p.b, options);
+    REQUIRE(s.status == Status::converged);
+    CHECK((s.f / scale - r.f).lpNorm<Eigen::Infinity>() < 1e-10);
+  }
+  options.epsilon = 0.01;
+  Eigen::Matrix<double, -1, -1, Eigen::RowMajor> const row_major = p.C;
+  auto const t = ot::sinkhorn_newton(row_major, p.a, p.b, options);
+  REQUIRE(t.status == Status::converged);
+  CHECK((t.f - r.f).lpNorm<Eigen::Infinity>() < 1e-9);
+  auto const lazy =
+      ot::sinkhorn_newton(ot::point_cloud(support::points(2, 45, 37), support::points(2, 30, 137),
+                                          ot::squared_euclidean{}),
+                          p.a, p.b, options);
+  REQUIRE(lazy.status == Status::converged);
+  CHECK((lazy.f - r.f).lpNorm<Eigen::Infinity>() < 1e-9);
+  auto const single = ot::sinkhorn_newton(p.C.cast<float>(), p.a.cast<float>(), p.b.cast<float>(),
+                                          {.epsilon = 0.01});
+  CHECK(single.status == Status::converged);
+  CHECK((single.f.cast<double>() - r.f).lpNorm<Eigen::Infinity>() < 1e-3);
+}
+
+TEST_CASE("sinkhorn_newton: zero weights, tiny weights and forbidden pairs", "[sinkhorn_newton]") {
+  Problem p = clouds(12, 12, 41);
+  p.a(3) = p.b(0) = 0;
+  p.a(5) = 1e-250;
+  p.b(6) = 1e-120;
+  p.a /= p.a.sum();
+  p.b /= p.b.sum();
+  auto const r = ot::sinkhorn_newton(p.C, p.a, p.b, {.epsilon = 0.02, .tolerance = 1e-12});
+  REQUIRE(r.status == Status::converged);
+  CHECK(r.f.allFinite());
+  CHECK(ot::plan(p.C, r).row(3).isZero(0));
+  auto const s = ot::sinkhorn(p.C, p.a, p.b, {.epsilon = 0.02, .tolerance = 1e-12});
+  CHECK(std::abs(r.f(3) - s.f(3)) < 1e-9);  // a soft c-transform, too
+
+  p = clouds(8, 8, 43);
+  p.a.setConstant(1.0 / 8);
+  p.b = p.a;
+  for (Index i = 0; i < 8; ++i) p.C(i, (i + 3) % 8) = infinity;
+  auto const allowed = ot::sinkhorn_newton(p.C, p.a, p.b, {.epsilon = 0.02, .tolerance = 1e-11});
+  REQUIRE(allowed.status == Status::converged);
+  CHECK(ot::plan(p.C, allowed)(0, 3) == 0);
+  p.C.row(1).setConstant(infinity);
+  CHECK(ot::sinkhorn_newton(p.C, p.a, p.b, {.epsilon = 0.02}).status == Status::infeasible);
+}
+
+TEST_CASE("sinkhorn_newton: threads, resumption, limits and the rounding floor",
+          "[sinkhorn_newton]") {
+  Problem const p = clouds(150, 170, 47);
+  ot::SinkhornNewtonOptions options{.epsilon = 0.005, .tolerance = 1e-11};
+  auto const whole = ot::sinkhorn_newton(p.C, p.a, p.b, options);
+  REQUIRE(whole.status == Status::converged);
+  options.parallel = parallel::threads(2);
+  auto const threaded = ot::sinkhorn_newton(p.C, p.a, p.b, options);
+  CHECK(same(threaded.f, whole.f));
+  CHECK(threaded.iterations == whole.iterations);
+
+  options.parallel = {};
+  ot::SinkhornNewton const method(ot::DenseCost<double>(p.C), p.a, p.b, options);
+  auto state = method.init();
+  static_cast<void>(method.advance(state, 9));
+  auto const copy = state;
+  static_cast<void>(method.advance(state, 3));
+  CHECK(same(method.result(iterate(method, copy, {})).f, whole.f));
+
+  options.max_iterations = 6;
+  auto const early = ot::sinkhorn_newton(p.C, p.a, p.b, options);
+  CHECK(early.status == Status::iteration_limit);
+  CHECK(early.f.allFinite());
+  CHECK(std::isfinite(early.marginal_error));
+  options.max_iterations = 2000;
+  int calls = 0;
+  auto const stopped =
+      ot::sinkhorn_newton(p.C, p.a, p.b, options, {}, [&](Progress const&) { return ++calls < 5; });
+  CHECK(stopped.status == Status::stopped_by_observer);
+  options.tolerance = 0.0;
+  auto const floor = ot::sinkhorn_newton(p.C, p.a, p.b, options);
+  CHECK(floor.status == Status::precision_limit);
+  CHECK(floor.marginal_error < 1e-12);
+  options.tolerance = 1e-11;
+  options.max_seconds = 0;
+  CHECK(ot::sinkhorn_newton(p.C, p.a, p.b, options).status == Status::time_limit);
+}
+
+TEST_CASE("sinkhorn_newton: misuse is refused in the caller's words", "[sinkhorn_newton]") {
+  Problem const p = clouds(5, 7);
+  CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.b, p.a, {.epsilon = 1.0}),
+                "sinkhorn_newton: cost is 5x7 but a has 7 entries");
+  CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.a, p.b, {}), "sinkhorn_newton: epsilon is not set");
+  CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.a, p.b, {.epsilon = -1.0}), "epsilon is -1");
+  ot::SinkhornNewtonOptions options{.epsilon = 1.0};
+  options.annealing = 0;
+  CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.a, p.b, options), "annealing is 0");
+  options.annealing = 0.5;
+  options.drop = 1;
+  CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.a, p.b, options), "drop is 1");
+  options.drop = 0.1;
+  options.warmup_iterations = -1;
+  CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.a, p.b, options), "warmup_iterations is -1");
+  options.warmup_iterations = 1;
+  CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.a, p.b, options, {p.b, p.a}),
+                "start has 7 and 5 potentials");
+}

@@ -61,6 +61,7 @@ Run theirs(Problem const& problem, VectorXd x) {
   parameters.epsilon = tolerance;
   parameters.epsilon_rel = 0;
   parameters.max_linesearch = 100;
+  parameters.linesearch = LBFGSpp::LBFGS_LINESEARCH_BACKTRACKING_STRONG_WOLFE;  // as ours
   LBFGSpp::LBFGSSolver<double, Search> solver(parameters);
   Run run;
   try {

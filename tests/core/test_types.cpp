@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 
 #include <Eigen/Core>
-#include <unsupported/Eigen/AutoDiff>
 
 #include <complex>
 #include <string>
+#if __has_include(<unsupported/Eigen/AutoDiff>)
+#include <unsupported/Eigen/AutoDiff>
+#define MONGE_HAVE_AUTODIFF
+#endif
 
 #include "support/catch.hpp"
 #include <monge/core/types.hpp>
@@ -20,7 +23,9 @@ template <class T>
 using RowMajor = Eigen::Matrix<T, Dynamic, Dynamic, Eigen::RowMajor>;
 using M = Eigen::MatrixXd;
 using V = Eigen::VectorXd;
+#ifdef MONGE_HAVE_AUTODIFF
 using Gradient = Eigen::AutoDiffScalar<Eigen::VectorXd>;
+#endif
 
 M const matrix;
 V const vector;
@@ -57,7 +62,6 @@ static_assert(!RealMatrixExpr<Eigen::ArrayXXd> && !RealVectorExpr<double> && !Ve
 // Integers, complex numbers and differentiation scalars are not real.
 static_assert(MatrixExpr<Eigen::MatrixXi> && !RealMatrixExpr<Eigen::MatrixXi>);
 static_assert(MatrixExpr<Eigen::MatrixXcd> && !RealMatrixExpr<Eigen::MatrixXcd>);
-static_assert(VectorExpr<VectorX<Gradient>> && !RealVectorExpr<VectorX<Gradient>>);
 
 // A vector is one at compile time, as a row or as a column.
 static_assert(a_vector<V> && a_vector<V const&> && a_vector<Row<float>> &&
@@ -73,12 +77,15 @@ static_assert(MatrixLike<M, V> && MatrixLike<RowMajor<double> const&, M> &&
               !MatrixLike<Eigen::MatrixXf, M> && !MatrixLike<Eigen::ArrayXXd, M>);
 
 static_assert(RealScalar<float> && RealScalar<double> && RealScalar<long double>);
-static_assert(!RealScalar<int> && !RealScalar<bool> && !RealScalar<std::complex<double>> &&
-              !RealScalar<Gradient>);
-static_assert(FieldScalar<float> && FieldScalar<double> && FieldScalar<long double> &&
-              FieldScalar<Gradient> && FieldScalar<Eigen::AutoDiffScalar<Eigen::Vector3f>>);
+static_assert(!RealScalar<int> && !RealScalar<bool> && !RealScalar<std::complex<double>>);
+static_assert(FieldScalar<float> && FieldScalar<double> && FieldScalar<long double>);
 static_assert(!FieldScalar<int> && !FieldScalar<std::complex<double>> &&
               !FieldScalar<std::string> && !FieldScalar<double*> && !FieldScalar<M>);
+#ifdef MONGE_HAVE_AUTODIFF
+static_assert(FieldScalar<Gradient> && FieldScalar<Eigen::AutoDiffScalar<Eigen::Vector3f>>);
+static_assert(!RealScalar<Gradient>);
+static_assert(VectorExpr<VectorX<Gradient>> && !RealVectorExpr<VectorX<Gradient>>);
+#endif
 
 static_assert(std::same_as<wide_t<float>, double> && std::same_as<wide_t<double>, double> &&
               std::same_as<wide_t<long double>, long double>);

@@ -187,7 +187,8 @@ class ConjugateGradient {
     X product, conditioned;                       // workspace: A p and M r
     S rho = 0;                                    // r' M r
     S norm = std::numeric_limits<S>::infinity();  // |r|
-    S stiffest = 0;                               // largest p' A p / rho since the last restart
+    S size = 0;                                   // p' inverse(M) p, by recurrence
+    S stiffest = 0;                               // largest p' A p / size
     bool started = false;
 
     // Updated whenever the true residual is formed.
@@ -277,8 +278,8 @@ class ConjugateGradient {
     }
     state.last_norm = state.norm;
     state.rho = precondition(state);
+    state.size = state.rho;
     state.direction = conditioned(state);
-    state.stiffest = 0;
     return Status::running;
   }
 
@@ -294,13 +295,11 @@ class ConjugateGradient {
     if (!std::isfinite(curvature) || !std::isfinite(state.rho)) {
       return Status::non_finite;
     }
-    // Norms are formed only where the curvature may be mere rounding.
-    S const stiffness = curvature / state.rho;
-    if (!(stiffness > std::sqrt(unit_roundoff<S>) * state.stiffest && state.stiffest > 0)) {
-      S const scale = state.direction.stableNorm() * state.product.stableNorm();
-      if (!(curvature > 4 * unit_roundoff<S> * scale)) {
-        return Status::breakdown;
-      }
+    // In exact arithmetic p' A p / size lies between the extreme eigenvalues of M A; below u times
+    // the largest seen, curvature is rounding.
+    S const stiffness = curvature / state.size;
+    if (!(curvature > 0) || !(stiffness > 4 * unit_roundoff<S> * state.stiffest)) {
+      return Status::breakdown;
     }
     state.stiffest = std::max(state.stiffest, stiffness);
     S const length = state.rho / curvature;
@@ -310,7 +309,9 @@ class ConjugateGradient {
     S const square = state.residual.squaredNorm();
     state.norm = std::sqrt(square);
     state.rho = plain ? square : precondition(state);
-    state.direction = conditioned(state) + (state.rho / before) * state.direction;
+    S const carried = state.rho / before;
+    state.size = state.rho + carried * carried * state.size;
+    state.direction = conditioned(state) + carried * state.direction;
     return Status::running;
   }
 

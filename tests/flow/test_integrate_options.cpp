@@ -30,7 +30,7 @@ TEST_CASE("tolerances and steps that mean nothing are refused", "[flow]") {
   CHECK_REFUSED(with({.min_step = -1}), "min_step is -1");
   CHECK_REFUSED(with({.max_step = 0}), "max_step is 0");
   CHECK_REFUSED(with({.min_step = 1, .max_step = 0.5}), "at least min_step");
-  CHECK_REFUSED(with({.max_steps = -1}), "max_iterations is -1");
+  CHECK_REFUSED(with({.max_steps = -1}), "max_steps is -1");
   CHECK_REFUSED(with({.max_seconds = nan}), "max_seconds is nan");
   CHECK_REFUSED(with({.observe_every = 0}), "observe_every is 0");
 }

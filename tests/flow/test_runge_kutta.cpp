@@ -55,7 +55,7 @@ TEMPLATE_TEST_CASE("resuming from a copied state is the uninterrupted run, bit f
     REQUIRE(advance.status == Status::running);
     REQUIRE(advance.steps == 100);
     auto resumed = part;
-    part = {};  // the copy stands alone
+    part = stepper.init();  // the copy stands alone
     run(stepper, resumed, 7);
 
     CHECK(resumed.t == 10);
@@ -107,7 +107,7 @@ TEMPLATE_TEST_CASE("steps allocate nothing", "[flow]", flow::heun, flow::bogacki
 
 TEST_CASE("a fixed-size problem allocates nothing at all", "[flow]") {
   Eigen::Vector3d const x0(1, 0, 0);
-  Eigen::Vector3d x;
+  Eigen::Vector3d x = x0;
   CHECK(monge::test::allocations([&] {
           flow::RungeKutta stepper(flow::dormand_prince5{}, lorenz, x0, 0, 1);
           auto state = stepper.init();
@@ -115,6 +115,28 @@ TEST_CASE("a fixed-size problem allocates nothing at all", "[flow]") {
           x = state.x;
         }) == 0);
   CHECK(x.allFinite());
+}
+
+TEMPLATE_TEST_CASE("a run goes on after the field threw", "[flow]", flow::heun,
+                   flow::dormand_prince5) {
+  int fuse = -1;  // calls until it throws; negative: never
+  auto const fragile = [&](double t, auto const& x, auto& dx) {
+    if (--fuse == 0) throw 1;
+    lorenz(t, x, dx);
+  };
+  Eigen::Vector3d const x0(1, 0, 0);
+  flow::RungeKutta stepper(TestType{}, fragile, x0, 0, 1);
+  auto whole = stepper.init(), broken = whole;
+  run(stepper, whole, 1000);
+  // Burn out at every call of one step in turn, and at the first of the next.
+  for (int calls = 1; calls <= TestType::stages + 1; ++calls) {
+    fuse = 40 + calls;
+    CHECK_THROWS_AS(run(stepper, broken, 1), int);
+    fuse = -1;
+    auto repaired = broken;
+    run(stepper, repaired, 1000);
+    CHECK(repaired.x == whole.x);
+  }
 }
 
 TEST_CASE("time does not drift over a million steps", "[flow]") {
@@ -126,6 +148,23 @@ TEST_CASE("time does not drift over a million steps", "[flow]") {
   // 0.1 is not a double: the exact sum of a million copies of the nearest one, rounded.
   CHECK(std::abs(state.t - static_cast<double>(1000000.0L * static_cast<long double>(0.1))) <=
         1.5e-11);  // one rounding of t itself; a plain sum is off by 1.3e-6
+}
+
+TEST_CASE("a step is accepted exactly if its scaled error is at most 1", "[flow]") {
+  Eigen::Vector3d const x0(1, 0, 0);
+  flow::RungeKutta stepper(flow::dormand_prince5{}, lorenz, x0, 0, 10);
+  auto state = stepper.init();
+  Status status = Status::running;
+  while (status == Status::running) {
+    auto const before = state;
+    status = stepper.advance(state, 1).status;
+    bool const kept = state.accepted > before.accepted;
+    REQUIRE(kept == (stepper.error(state) <= 1));
+    REQUIRE((state.t > before.t) == kept);
+    if (!kept) REQUIRE(state.x == before.x);
+  }
+  CHECK(status == Status::converged);
+  CHECK(state.rejected > 0);
 }
 
 TEST_CASE("evaluations are what the method promises", "[flow]") {

@@ -33,6 +33,7 @@ struct IntegrateResult {
   double next_step = 0;   ///< signed step to go on with, by |next_step| as `initial_step`
   double seconds = 0;     ///< wall time
 
+  [[nodiscard]] bool converged() const { return status == Status::converged; }
   [[nodiscard]] auto numbers() const { return std::tie(x, t); }
 };
 

@@ -91,7 +91,10 @@ inline void require_options(IntegrateOptions const& options, bool adaptive, doub
                  "it must be at least 0 and finite");
   require_number(options.max_step > 0 && options.max_step >= options.min_step, "max_step",
                  options.max_step, "it must be positive and at least min_step");
-  monge::detail::require_limits("integrate", options.max_steps, options.max_seconds);
+  require_number(options.max_steps >= 0, "max_steps", double(options.max_steps),
+                 "it must be at least 0");
+  require_number(options.max_seconds >= 0, "max_seconds", options.max_seconds,
+                 "it must be at least 0");
   require_number(options.observe_every >= 1, "observe_every", double(options.observe_every),
                  "it must be at least 1");
   require_control(options.control);

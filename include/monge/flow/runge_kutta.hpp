@@ -89,15 +89,17 @@ class RungeKutta {
   static constexpr bool first_same_as_last = detail::first_same_as_last<T>();
   static constexpr int end_slot = State::slots - 1;  // where the derivative at the end goes
 
-  template <int Stages>
-  void evaluate_stages(State const& s, Workspace& w, double h) const;
+  // Those that see the workspace are always inlined; stage_kernels.hpp says why.
+  template <int End, int Stage = 1>
+  [[gnu::always_inline]] void evaluate_stages(State const& s, Workspace& w, double h) const;
   [[nodiscard]] double starting_step(State& s) const;
   [[nodiscard]] double smallest_step(double t) const;
-  [[nodiscard]] Status step(State& s, Workspace& w) const;
-  [[nodiscard]] Status fixed_step(State& s, Workspace& w) const;
-  [[nodiscard]] Status adaptive_step(State& s, Workspace& w) const;
-  [[nodiscard]] double error_of_trial(State& s, Workspace& w, double h) const;
-  void accept(State& s, Workspace& w, double h, bool last, bool end_known) const;
+  [[nodiscard, gnu::always_inline]] Status step(State& s, Workspace& w) const;
+  [[nodiscard, gnu::always_inline]] Status fixed_step(State& s, Workspace& w) const;
+  [[nodiscard, gnu::always_inline]] Status adaptive_step(State& s, Workspace& w) const;
+  [[nodiscard, gnu::always_inline]] double error_of_trial(State& s, Workspace& w, double h) const;
+  [[gnu::always_inline]] void accept(State& s, Workspace& w, double h, bool last,
+                                     bool end_known) const;
   [[nodiscard]] bool save(State& s, Workspace& w, double h, double t_next, bool end_known) const;
 
   F* field_;
@@ -153,17 +155,15 @@ auto RungeKutta<T, X, F>::init() const -> State {
   return s;
 }
 
-/// Stages 2 .. Stages in the numbering of the tableau's source; k[0] is there already.
+/// Stages Stage + 1 .. End in the numbering of the tableau's source; k[0] is there already.
 template <Tableau T, class X, VelocityField<X> F>
-template <int Stages>
-void RungeKutta<T, X, F>::evaluate_stages(State const& s, Workspace& w, double h) const {
-  auto const stage = [&]<int I>() {
-    detail::combine<detail::StageRow<T, I>>(w.y, s.x, w.k, h);
-    (*field_)(s.t + T::c[I] * h, w.y, w.k[I]);
-  };
-  [&]<int... I>(std::integer_sequence<int, I...>) {
-    (stage.template operator()<I + 1>(), ...);
-  }(std::make_integer_sequence<int, Stages - 1>{});
+template <int End, int Stage>
+inline void RungeKutta<T, X, F>::evaluate_stages(State const& s, Workspace& w, double h) const {
+  if constexpr (Stage < End) {
+    detail::combine<detail::StageRow<T, Stage>>(w.y, s.x, w.k, h);
+    (*field_)(s.t + T::c[Stage] * h, w.y, w.k[Stage]);
+    evaluate_stages<End, Stage + 1>(s, w, h);
+  }
 }
 
 /// The heuristic of Hairer, Norsett, Wanner I, II.4: a step whose explicit Euler error is about one
@@ -176,6 +176,9 @@ double RungeKutta<T, X, F>::starting_step(State& s) const {
   } else {
     X const& v0 = s.work.k[0];
     X& v1 = s.work.k[1];
+    if (!v0.allFinite()) {
+      return span;  // the first step finds out
+    }
     detail::ErrorScale const scale{options_.absolute_tolerance, options_.relative_tolerance};
     auto const norm = [&](X const& v, double weight, X const& w) {
       return std::sqrt(detail::error_sum(v, weight, w, s.x, s.x, scale) / double(s.x.size()));
@@ -223,11 +226,10 @@ Advance RungeKutta<T, X, F>::advance(State& s, Index k) const {
 }
 
 template <Tableau T, class X, VelocityField<X> F>
-Status RungeKutta<T, X, F>::step(State& s, Workspace& w) const {
+inline Status RungeKutta<T, X, F>::step(State& s, Workspace& w) const {
   if (!s.fresh) {
     (*field_)(s.t, s.x, w.k[0]);
     ++s.evaluations;
-    s.fresh = true;
   }
   if constexpr (embedded) {
     return options_.step ? fixed_step(s, w) : adaptive_step(s, w);
@@ -237,7 +239,7 @@ Status RungeKutta<T, X, F>::step(State& s, Workspace& w) const {
 }
 
 template <Tableau T, class X, VelocityField<X> F>
-Status RungeKutta<T, X, F>::fixed_step(State& s, Workspace& w) const {
+inline Status RungeKutta<T, X, F>::fixed_step(State& s, Workspace& w) const {
   // A step that misses t1 by rounding alone is the last one: no sliver is left over.
   double const remaining = (t1_ - s.t) + s.lost;
   bool const last = std::abs(s.next_step) * (1 + 1e-10) >= std::abs(remaining);
@@ -254,7 +256,7 @@ Status RungeKutta<T, X, F>::fixed_step(State& s, Workspace& w) const {
 }
 
 template <Tableau T, class X, VelocityField<X> F>
-Status RungeKutta<T, X, F>::adaptive_step(State& s, Workspace& w) const {
+inline Status RungeKutta<T, X, F>::adaptive_step(State& s, Workspace& w) const {
   constexpr double k = std::min(T::order, T::embedded_order) + 1;
   // One per cent longer rather than a sliver at the end.
   double const remaining = (t1_ - s.t) + s.lost, left = std::abs(remaining);
@@ -273,9 +275,13 @@ Status RungeKutta<T, X, F>::adaptive_step(State& s, Workspace& w) const {
     return Status::running;
   }
   ++s.rejected;
+  s.fresh = true;
   bool const finite = std::isfinite(error2);
-  if (!finite && !w.k[0].allFinite()) {
-    return Status::non_finite;
+  if (!finite) {
+    s.work.k[0] = w.k[0];
+    if (!s.work.k[0].allFinite()) {
+      return Status::non_finite;
+    }
   }
   s.next_step = h * s.memory.reject(options_.control, k, error2);
   if (std::abs(s.next_step) < smallest_step(s.t)) {
@@ -286,7 +292,7 @@ Status RungeKutta<T, X, F>::adaptive_step(State& s, Workspace& w) const {
 
 /// Puts the trial state after a step h into y; returns the mean square of its scaled error.
 template <Tableau T, class X, VelocityField<X> F>
-double RungeKutta<T, X, F>::error_of_trial(State& s, Workspace& w, double h) const {
+inline double RungeKutta<T, X, F>::error_of_trial(State& s, Workspace& w, double h) const {
   detail::ErrorScale const scale{options_.absolute_tolerance, options_.relative_tolerance};
   double const n = double(s.x.size());
   s.evaluations += T::stages - 1;
@@ -308,14 +314,15 @@ double RungeKutta<T, X, F>::error_of_trial(State& s, Workspace& w, double h) con
 
 /// Makes the trial state the state. `end_known`: its derivative is in the end slot.
 template <Tableau T, class X, VelocityField<X> F>
-void RungeKutta<T, X, F>::accept(State& s, Workspace& w, double h, bool last,
-                                 bool end_known) const {
+inline void RungeKutta<T, X, F>::accept(State& s, Workspace& w, double h, bool last,
+                                        bool end_known) const {
   double const increment = h - s.lost, t_next = last ? t1_ : s.t + increment;
   if (s.saved_count < Index(s.saved.size())) {
     if constexpr (detail::is_small<X>) {
       // On a copy, so that the address of w never leaves the registers.
       s.work.y = w.y;
-      for (int j = 0; j < end_slot + (end_known ? 1 : 0); ++j) s.work.k[j] = w.k[j];
+      detail::copy_stages<end_slot>(s.work.k, w.k);
+      if (end_known) s.work.k[end_slot] = w.k[end_slot];
       end_known = save(s, s.work, h, t_next, end_known);
       if (end_known) w.k[end_slot] = s.work.k[end_slot];
     } else {
@@ -324,9 +331,9 @@ void RungeKutta<T, X, F>::accept(State& s, Workspace& w, double h, bool last,
   }
   s.lost = last ? 0 : (t_next - s.t) - increment;
   s.t = t_next;
-  s.x.swap(w.y);
+  detail::take(s.x, w.y);
   if (end_known) {
-    w.k[0].swap(w.k[end_slot]);
+    detail::take(w.k[0], w.k[end_slot]);
   }
   s.fresh = end_known;
   ++s.accepted;

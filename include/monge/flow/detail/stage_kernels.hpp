@@ -17,6 +17,15 @@
 #include <monge/core/types.hpp>
 #include <monge/flow/tableau.hpp>
 
+// What runs once per entry or per stage is always inlined. Left to itself GCC stops inlining in
+// large programs, and one call that takes the address of the stages drives all of them out of
+// registers.
+#if defined(__GNUC__)
+#define MONGE_INLINE __attribute__((always_inline))
+#else
+#define MONGE_INLINE
+#endif
+
 namespace monge::flow::detail {
 
 /// The number behind a scalar: the value of an automatic differentiation scalar. Other types can
@@ -97,9 +106,9 @@ inline constexpr bool is_small =
 
 /// Calls visit.template operator()<W>(i) for blocks i .. i + W that cover 0..n.
 template <class X, class Visit>
-[[gnu::always_inline]] inline void for_blocks(Index n, Visit const& visit) {
+MONGE_INLINE inline void for_blocks(Index n, Visit const& visit) {
   if constexpr (is_small<X>) {
-    [&]<Index... I>(std::integer_sequence<Index, I...>) {
+    [&]<Index... I>(std::integer_sequence<Index, I...>) MONGE_INLINE {
       (visit.template operator()<1>(I), ...);
     }(std::make_integer_sequence<Index, X::SizeAtCompileTime>{});
   } else {
@@ -114,15 +123,16 @@ template <class X, class Visit>
 
 /// The sum of what `visit` returns over all blocks, in an order that depends on the size only.
 template <class X, class Visit>
-[[gnu::always_inline]] inline double sum_blocks(Index n, Visit const& visit) {
+MONGE_INLINE inline double sum_blocks(Index n, Visit const& visit) {
   constexpr int width = block_width<scalar_t<X>>;
   double total = 0;
   if constexpr (is_small<X> || width == 1) {
-    for_blocks<X>(n, [&]<int W>(Index i) { total += visit.template operator()<W>(i); });
+    for_blocks<X>(n,
+                  [&]<int W>(Index i) MONGE_INLINE { total += visit.template operator()<W>(i); });
   } else {
     Eigen::Array<scalar_t<X>, width, 1> lanes;
     lanes.setZero();
-    for_blocks<X>(n, [&]<int W>(Index i) {
+    for_blocks<X>(n, [&]<int W>(Index i) MONGE_INLINE {
       if constexpr (W == 1) {
         total += visit.template operator()<W>(i);
       } else {
@@ -136,8 +146,8 @@ template <class X, class Visit>
 
 /// h times the nonzero coefficients of a row, in the scalar of the state.
 template <class Row, class S>
-[[gnu::always_inline]] inline auto scaled_row(double h) {
-  return [h]<std::size_t... I>(std::index_sequence<I...>) {
+MONGE_INLINE inline auto scaled_row(double h) {
+  return [h]<std::size_t... I>(std::index_sequence<I...>) MONGE_INLINE {
     return std::array<S, sizeof...(I)>{S(h * Row::at(nonzeros<Row>.at[I]))...};
   }(nonzero_sequence<Row>{});
 }
@@ -145,9 +155,8 @@ template <class Row, class S>
 /// sum_j w_j k_j over entries i .. i + W. For built-in scalars an Eigen expression that refers to
 /// the stages alone and can be returned; it becomes one loop where it is stored.
 template <class Row, int W, class S, std::size_t N, class Stages>
-[[gnu::always_inline]] inline auto weighted_sum(std::array<S, N> const& w, Stages const& k,
-                                                Index i) {
-  return [&]<std::size_t... I>(std::index_sequence<I...>) {
+MONGE_INLINE inline auto weighted_sum(std::array<S, N> const& w, Stages const& k, Index i) {
+  return [&]<std::size_t... I>(std::index_sequence<I...>) MONGE_INLINE {
     using B = Block<S, W>;
     if constexpr (RealScalar<S>) {
       return (... + (w[I] * B::load(k[nonzeros<Row>.at[I]].data() + i)));
@@ -162,10 +171,10 @@ template <class Row, int W, class S, std::size_t N, class Stages>
 
 /// y = x + h sum_j row_j k_j: the argument of a stage.
 template <class Row, class X, std::size_t K>
-[[gnu::always_inline]] inline void combine(X& y, X const& x, std::array<X, K> const& k, double h) {
+MONGE_INLINE inline void combine(X& y, X const& x, std::array<X, K> const& k, double h) {
   using S = scalar_t<X>;
   auto const w = scaled_row<Row, S>(h);
-  for_blocks<X>(x.size(), [&]<int W>(Index i) {
+  for_blocks<X>(x.size(), [&]<int W>(Index i) MONGE_INLINE {
     using B = Block<S, W>;
     B::store(y.data() + i, B::load(x.data() + i) + weighted_sum<Row, W>(w, k, i));
   });
@@ -173,12 +182,12 @@ template <class Row, class X, std::size_t K>
 
 /// y = x + h sum_j b_j k_j and e = h sum_j error_j k_j in one pass.
 template <class Row, class Error, class X, std::size_t K>
-[[gnu::always_inline]] inline void combine_with_error(X& y, X& e, X const& x,
-                                                      std::array<X, K> const& k, double h) {
+MONGE_INLINE inline void combine_with_error(X& y, X& e, X const& x, std::array<X, K> const& k,
+                                            double h) {
   using S = scalar_t<X>;
   auto const w = scaled_row<Row, S>(h);
   auto const v = scaled_row<Error, S>(h);
-  for_blocks<X>(x.size(), [&]<int W>(Index i) {
+  for_blocks<X>(x.size(), [&]<int W>(Index i) MONGE_INLINE {
     using B = Block<S, W>;
     B::store(y.data() + i, B::load(x.data() + i) + weighted_sum<Row, W>(w, k, i));
     B::store(e.data() + i, weighted_sum<Error, W>(v, k, i));
@@ -197,11 +206,10 @@ auto poison(B const& y) {
 
 /// y = x + h sum_j b_j k_j; true if y is finite.
 template <class Row, class X, std::size_t K>
-[[gnu::always_inline]] inline bool combine_and_check(X& y, X const& x, std::array<X, K> const& k,
-                                                     double h) {
+MONGE_INLINE inline bool combine_and_check(X& y, X const& x, std::array<X, K> const& k, double h) {
   using S = scalar_t<X>;
   auto const w = scaled_row<Row, S>(h);
-  return sum_blocks<X>(x.size(), [&]<int W>(Index i) {
+  return sum_blocks<X>(x.size(), [&]<int W>(Index i) MONGE_INLINE {
            using B = Block<S, W>;
            B::store(y.data() + i, B::load(x.data() + i) + weighted_sum<Row, W>(w, k, i));
            return poison(B::load(y.data() + i));
@@ -214,7 +222,7 @@ struct ErrorScale {
 
   /// (e / scale)^2 for a block; NaN if y is not finite.
   template <class E, class B>
-  auto squared_ratio(E const& e, B const& x, B const& y) const {
+  MONGE_INLINE auto squared_ratio(E const& e, B const& x, B const& y) const {
     if constexpr (FieldScalar<B>) {
       using std::abs;
       double const here = abs(plain_value(x)), there = abs(plain_value(y));
@@ -230,11 +238,11 @@ struct ErrorScale {
 
 /// sum_i ((e_i + w k_i) / scale_i)^2: the last pass of a step whose last stage is the next first.
 template <class X>
-[[gnu::always_inline]] inline double error_sum(X const& e, double weight, X const& k, X const& x,
-                                               X const& y, ErrorScale const& scale) {
+MONGE_INLINE inline double error_sum(X const& e, double weight, X const& k, X const& x, X const& y,
+                                     ErrorScale const& scale) {
   using S = scalar_t<X>;
   auto const w = static_cast<S>(weight);
-  return sum_blocks<X>(x.size(), [&]<int W>(Index i) {
+  return sum_blocks<X>(x.size(), [&]<int W>(Index i) MONGE_INLINE {
     using B = Block<S, W>;
     if constexpr (RealScalar<S>) {
       return scale.squared_ratio(B::load(e.data() + i) + w * B::load(k.data() + i),
@@ -248,18 +256,36 @@ template <class X>
 
 /// y = x + h sum_j b_j k_j and, in the same pass, sum_i (h sum_j error_j k_ij / scale_i)^2.
 template <class Row, class Error, class X, std::size_t K>
-[[gnu::always_inline]] inline double combine_and_measure(X& y, X const& x,
-                                                         std::array<X, K> const& k, double h,
-                                                         ErrorScale const& scale) {
+MONGE_INLINE inline double combine_and_measure(X& y, X const& x, std::array<X, K> const& k,
+                                               double h, ErrorScale const& scale) {
   using S = scalar_t<X>;
   auto const w = scaled_row<Row, S>(h);
   auto const v = scaled_row<Error, S>(h);
-  return sum_blocks<X>(x.size(), [&]<int W>(Index i) {
+  return sum_blocks<X>(x.size(), [&]<int W>(Index i) MONGE_INLINE {
     using B = Block<S, W>;
     B::store(y.data() + i, B::load(x.data() + i) + weighted_sum<Row, W>(w, k, i));
     return scale.squared_ratio(weighted_sum<Error, W>(v, k, i), B::load(x.data() + i),
                                B::load(y.data() + i));
   });
+}
+
+/// to = from, where `from` is not needed any more: large states swap their memory, small ones copy,
+/// entry by entry, because wide copies of freshly written narrow entries stall.
+template <class X>
+MONGE_INLINE inline void take(X& to, X& from) {
+  if constexpr (is_small<X>) {
+    for_blocks<X>(X::SizeAtCompileTime,
+                  [&]<int W>(Index i) MONGE_INLINE { to.data()[i] = from.data()[i]; });
+  } else {
+    to.swap(from);
+  }
+}
+
+/// The first Count stages, one by one: an index that varies would keep them out of registers.
+template <int Count, class X, std::size_t K>
+MONGE_INLINE inline void copy_stages(std::array<X, K>& to, std::array<X, K> const& from) {
+  [&]<std::size_t... J>(std::index_sequence<J...>)
+      MONGE_INLINE { ((to[J] = from[J]), ...); }(std::make_index_sequence<Count>{});
 }
 
 /// out = the state at the fraction theta of the step from x to y; the derivative at y is k.back()
@@ -280,3 +306,5 @@ void interpolate(X& out, double theta, double h, X const& x, X const& y,
 }
 
 }  // namespace monge::flow::detail
+
+#undef MONGE_INLINE

@@ -300,6 +300,15 @@ TEST_CASE("sinkhorn: float32 weights that do not sum to one exactly", "[sinkhorn
   CHECK(std::abs(r.a.sum() - r.b.sum()) < 2e-7F);
 }
 
+TEST_CASE("sinkhorn: long sums of floats keep their digits", "[sinkhorn]") {
+  Index const m = 200'000;
+  auto const cost = ot::index_cost(1, m, [](Index, Index j) { return float(j % 7) / 7; });
+  Eigen::VectorXf const one = Eigen::VectorXf::Ones(1), b = support::uniform_weights<float>(m);
+  auto const r = ot::sinkhorn(cost, one, b * float(1 / b.cast<double>().sum()),
+                              {.epsilon = 0.1, .tolerance = 1e-6});
+  CHECK(r.status == Status::converged);
+}
+
 TEST_CASE("sinkhorn: zero weights take no part and have soft c-transforms", "[sinkhorn]") {
   Problem p = clouds(12, 10, 23);
   p.a(3) = p.a(7) = 0;
@@ -319,6 +328,14 @@ TEST_CASE("sinkhorn: zero weights take no part and have soft c-transforms", "[si
   sum = 0;
   for (Index i = 0; i < 12; ++i) sum += p.a(i) * std::exp((r.f(i) - p.C(i, 0)) / epsilon);
   CHECK(std::abs(r.g(0) + epsilon * std::log(sum)) < 1e-13);
+
+  // Whatever a start says about them.
+  VectorXd f = r.f, g = r.g;
+  f(3) = 1e300;
+  g(0) = -1e300;
+  auto const t = ot::sinkhorn(p.C, p.a, p.b, {.epsilon = epsilon, .tolerance = 1e-13}, {f, g});
+  CHECK(t.status == Status::converged);
+  CHECK((t.f - r.f).lpNorm<Eigen::Infinity>() < 1e-12);
 
   // The same problem with those points removed.
   std::vector<Index> const rows{0, 1, 2, 4, 5, 6, 8, 9, 10, 11}, cols{1, 2, 3, 4, 5, 6, 7, 8, 9};

@@ -118,7 +118,7 @@ TEST_CASE("sinkhorn_newton: the Hessian is the derivative of the gradient", "[si
   };
   MatrixXd const P = plan_at(f);
   ot::detail::SparseLaplacian<double> L;
-  L.clear(monge::detail::Chunks(m));
+  L.clear(monge::detail::Chunks(m), n * m);
   VectorXd const ones = VectorXd::Ones(n);
   for (Index j = 0; j < m; ++j) {
     VectorXd const column = P.col(j) / p.b(j);

@@ -102,4 +102,16 @@ S sum(pack_t<S> const& pack) {
   return entries[0];
 }
 
+/// Whether any lane exceeds the bound.
+template <class S>
+bool any_above(pack_t<S> const& pack, S bound) {
+  S entries[lanes<S>];
+  store<S>(entries, pack);
+  bool any = false;
+  for (int k = 0; k < lanes<S>; ++k) {
+    any = any || entries[k] > bound;
+  }
+  return any;
+}
+
 }  // namespace monge::simd

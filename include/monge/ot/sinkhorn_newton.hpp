@@ -215,20 +215,21 @@ class SinkhornNewton {
   /// One step of either kind, or the evaluation that begins a level.
   Status step(State& state) const {
     if (!state.evaluated) {
-      evaluate(state, state.f, state.g);
+      evaluate(state, state.f, state.g, newton_is_due(state));
       keep(state);
-    } else if (state.warm < options_.warmup_iterations || state.rest > 0 || !newton(state)) {
+    } else if (!newton_is_due(state) || !newton(state)) {
       ++state.warm;
       state.rest = std::max<Index>(state.rest - 1, 0);
       state.f.swap(state.sinkhorn);
       problem_.recentre(state.f, state.g);
-      evaluate(state, state.f, state.g);
+      evaluate(state, state.f, state.g, newton_is_due(state));
       keep(state);
       record(state, 0, 0, 0);
     }
     while (state.error <= goal(state.level)) {
       if (state.level == 0) return Status::converged;
       --state.level;
+      state.f.swap(state.sinkhorn);  // a step that costs nothing
       state.warm = 0;
       state.evaluated = false;
       state.error = infinity;
@@ -242,13 +243,24 @@ class SinkhornNewton {
     return stuck ? Status::precision_limit : Status::running;
   }
 
+  /// Whether the next step may be Newton's: after the warm-up, unless a failure made it wait.
+  [[nodiscard]] bool newton_is_due(State const& state) const {
+    return state.warm >= options_.warmup_iterations && state.rest == 0;
+  }
+
+  /// Beyond this many entries the plan counts as dense, and Sinkhorn's steps are the cheaper ones.
+  [[nodiscard]] Index most_nonzeros() const {
+    Index const n = problem_.n(), m = problem_.m();
+    return std::max(n * m / 5, 64 * (n + m));
+  }
+
   /// Reads the cost: g <- g(f), rows.total <- r, and the entries of the Hessian above the
-  /// threshold.
-  void evaluate(State& state, VectorX<S> const& f, VectorX<S>& g) const {
+  /// threshold, unless the next step is Sinkhorn's or they turn out to be too many.
+  void evaluate(State& state, VectorX<S> const& f, VectorX<S>& g, bool wanted) const {
     detail::Blur<S> const at = blur(state.level);
     S const share = S(options_.drop * std::min(state.error, 1.0) / double(problem_.n()));
     detail::SparseLaplacian<S>& laplacian = state.laplacian;
-    laplacian.clear(state.rows.columns);
+    laplacian.clear(state.rows.columns, wanted ? most_nonzeros() : 0);
     state.rows.accumulate(options_.parallel, [&](Index j, int worker, S* e) {
       if (!(problem_.v(j) > 0)) return S(0);
       Wide const s =
@@ -276,8 +288,8 @@ class SinkhornNewton {
 
   /// A Newton step; false if it was not taken because the plan is dense or D did not rise.
   bool newton(State& state) const {
-    Index const n = problem_.n(), m = problem_.m(), nonzeros = state.laplacian.nonzeros();
-    if (nonzeros > std::max(n * m / 5, 64 * (n + m))) return false;
+    if (!state.laplacian.complete()) return false;
+    Index const n = problem_.n(), nonzeros = state.laplacian.nonzeros();
     detail::Blur<S> const at = blur(state.level);
 
     VectorX<S> gradient(n), mass(n), secant(n);
@@ -309,7 +321,7 @@ class SinkhornNewton {
     for (int trial = 0; trial < 3; ++trial, alpha /= 4) {
       state.trial = state.f + S(at.epsilon * Wide(alpha)) * solved.x;
       state.trial_g = state.g;
-      evaluate(state, state.trial, state.trial_g);
+      evaluate(state, state.trial, state.trial_g, true);
       Wide const rise = (semi_dual(state.trial, state.trial_g) - state.value) / at.epsilon;
       bool const enough = rise >= 1e-4 * Wide(alpha) * slope;
       bool const closer =

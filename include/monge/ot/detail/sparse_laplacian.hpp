@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <monge/core/parallel.hpp>
+#include <monge/core/simd.hpp>
 #include <monge/core/types.hpp>
 
 namespace monge::ot::detail {
@@ -20,28 +21,44 @@ namespace monge::ot::detail {
 template <RealScalar S>
 class SparseLaplacian {
  public:
-  /// Forgets the entries; their memory is kept. One store per chunk of columns, for threads.
-  void clear(monge::detail::Chunks columns) {
+  /// Forgets the entries; their memory is kept. One store per chunk of columns, for threads; each
+  /// takes its part of `most` entries and then no more.
+  void clear(Chunks columns, Index most) {
+    most_ = static_cast<std::size_t>((most + columns.count - 1) / columns.count);
     stores_.resize(static_cast<std::size_t>(columns.count));
     for (Store& store : stores_) {
       store.rows.clear();
       store.entries.clear();
       store.columns.clear();
+      store.full = most_ == 0;
     }
   }
 
-  /// Adds q_i = w_i e_i / sum for those rows where it exceeds `share`.
+  /// Whether all columns were added in full.
+  [[nodiscard]] bool complete() const {
+    return std::none_of(stores_.begin(), stores_.end(), [](Store const& s) { return s.full; });
+  }
+
+  /// Adds q_i = w_i e_i / sum for those rows where it exceeds `share`. Most entries don't: blocks
+  /// of rows are tested at once.
   void add_column(Index chunk, VectorX<S> const& w, S const* e, S inverse_sum, S weight, S share) {
+    constexpr Index width = 8 * simd::lanes<S>;
     Store& store = stores_[static_cast<std::size_t>(chunk)];
+    store.full = store.full || store.rows.size() > most_;
+    if (store.full) return;
     S const least = share / inverse_sum;
     Index const n = w.size();
-    for (Index i = 0; i < n; ++i) {
-      S const mass = w(i) * e[i];
-      if (mass > least) {
-        store.rows.push_back(static_cast<std::int32_t>(i));
-        store.entries.push_back(mass * inverse_sum);
+    Index i = 0;
+    for (; i + width <= n; i += width) {
+      simd::pack_t<S> largest = simd::load(w.data() + i) * simd::load(e + i);
+      for (Index k = i + simd::lanes<S>; k < i + width; k += simd::lanes<S>) {
+        simd::pack_t<S> const mass = simd::load(w.data() + k) * simd::load(e + k);
+        largest = mass > largest ? mass : largest;
       }
+      if (simd::any_above<S>(largest, least))
+        add_rows(store, w, e, i, i + width, inverse_sum, least);
     }
+    add_rows(store, w, e, i, n, inverse_sum, least);
     store.columns.push_back({static_cast<Index>(store.rows.size()), weight});
   }
 
@@ -93,7 +110,19 @@ class SparseLaplacian {
     std::vector<std::int32_t> rows;
     std::vector<S> entries;
     std::vector<Column> columns;
+    bool full = false;
   };
+
+  static void add_rows(Store& store, VectorX<S> const& w, S const* e, Index first, Index end,
+                       S inverse_sum, S least) {
+    for (Index i = first; i < end; ++i) {
+      S const mass = w(i) * e[i];
+      if (mass > least) {
+        store.rows.push_back(static_cast<std::int32_t>(i));
+        store.entries.push_back(mass * inverse_sum);
+      }
+    }
+  }
 
   template <class Visit>
   void for_each_column(Visit&& visit) const {
@@ -108,6 +137,7 @@ class SparseLaplacian {
   }
 
   std::vector<Store> stores_;
+  std::size_t most_ = 0;
   VectorX<S> extra_, diagonal_;
 };
 

@@ -3,6 +3,7 @@
 /// Optimal transport: everything in the room.
 #pragma once
 
+#include <monge/ot/assignment.hpp>
 #include <monge/ot/barycentric_map.hpp>
 #include <monge/ot/c_transform.hpp>
 #include <monge/ot/cost.hpp>

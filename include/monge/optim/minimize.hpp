@@ -12,7 +12,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
+#include <tuple>
+#include <utility>
 
 #include <monge/core/certify.hpp>
 #include <monge/core/iterate.hpp>
@@ -46,14 +49,15 @@ struct MinimizeResult {
   using Scalar = typename X::Scalar;
 
   X x;
-  Scalar value;          ///< f(x)
-  X gradient;            ///< of f at x
-  Scalar gradient_norm;  ///< max_i |g_i|
+  Scalar value = 0;          ///< f(x)
+  X gradient;                ///< of f at x
+  Scalar gradient_norm = 0;  ///< max_i |g_i|
   Status status = Status::not_run;
   Index iterations = 0;
   Index evaluations = 0;  ///< calls of the objective, each a value and a gradient
   double seconds = 0;
 
+  [[nodiscard]] bool converged() const { return status == Status::converged; }
   [[nodiscard]] auto numbers() const { return std::tie(x, value, gradient, gradient_norm); }
 };
 

@@ -23,7 +23,7 @@ class SparseLaplacian {
  public:
   /// Forgets the entries; their memory is kept. One store per chunk of columns, for threads; each
   /// takes its part of `most` entries and then no more.
-  void clear(Chunks columns, Index most) {
+  void clear(monge::detail::Chunks columns, Index most) {
     most_ = static_cast<std::size_t>((most + columns.count - 1) / columns.count);
     stores_.resize(static_cast<std::size_t>(columns.count));
     for (Store& store : stores_) {

@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The network simplex as an iterative method: start, pricing and the certificate.
+#pragma once
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <monge/core/iterate.hpp>
+#include <monge/ot/detail/entropic_problem.hpp>
+#include <monge/ot/detail/network_simplex.hpp>
+#include <monge/ot/sinkhorn.hpp>
+
+namespace monge::ot::detail {
+
+/// An arc with its cost and its reduced cost C_ij - f_i - g_j when it was last looked at.
+template <RealScalar W>
+struct PricedArc {
+  W cost = 0, reduced = 0;
+  Arc arc;
+};
+
+/// What a run of the simplex has at hand. A value: copy it to go on from it later.
+template <RealScalar W>
+struct ExactState {
+  TransportTree<W> tree;
+  std::vector<PricedArc<W>> candidates;  ///< arcs that would lower the cost when they were listed
+  Index column = 0;                      ///< the next to be searched for candidates
+  Index since_refresh = 0;               ///< pivots since the potentials were computed afresh
+  bool started = false;
+  double worst = infinity;  ///< the largest violation when candidates were last listed
+
+  VectorX<W> f, g;  ///< potentials of the answer, feasible everywhere
+  W transport_cost = 0, gap = infinity;
+  double marginal_error = infinity;
+};
+
+/// One native step is one pivot; the first also makes the start, from the potentials `start` if it
+/// has any. Costs are read as S; all else is W.
+template <CostOperator C>
+class ExactMethod {
+ public:
+  using S = scalar_t<C>;
+  using W = wide_t<S>;
+
+  /// Weights of equal mass are made of a and b, which stay the caller's words in messages.
+  ExactMethod(C cost, VectorX<S> a, VectorX<S> b, Potentials<S> start)
+      : cost_(std::move(cost)), a_(std::move(a)), b_(std::move(b)), start_(std::move(start)) {
+    mass_ = balance<S>("exact", shape(cost_), a_, b_);
+    require(n() + m() < Index(std::numeric_limits<std::int32_t>::max()), "exact: cost is ",
+            shape(cost_), "; rows and columns together must be fewer than 2^31");
+    require((start_.f.size() == 0 && start_.g.size() == 0) ||
+                (start_.f.size() == n() && start_.g.size() == m()),
+            "exact: start has ", start_.f.size(), " and ", start_.g.size(),
+            " potentials but the cost is ", shape(cost_), "; give both or none");
+    require(start_.f.allFinite() && start_.g.allFinite(),
+            "exact: NaN or infinity in the start potentials");
+    count_mass();
+    checked_scale("exact", cost_);
+  }
+
+  [[nodiscard]] Index n() const { return a_.size(); }
+  [[nodiscard]] Index m() const { return b_.size(); }
+  [[nodiscard]] VectorX<S> const& a() const { return a_; }
+  [[nodiscard]] VectorX<S> const& b() const { return b_; }
+  [[nodiscard]] W weight(Mass mass) const { return std::ldexp(W(mass), unit_); }
+
+  [[nodiscard]] ExactState<W> init() const { return {}; }
+
+  Advance advance(ExactState<W>& state, Index k) const {
+    if (k > 0) begin(state);
+    auto const cost_of = exact_cost();
+    for (Index steps = 0; steps < k; ++steps) {
+      if (state.since_refresh >= n() + m()) {
+        state.tree.refresh(cost_of);
+        state.since_refresh = 0;
+      }
+      if (!choose(state) && !list_candidates(state)) {
+        // Nothing is left by potentials that have drifted: ask again by fresh ones.
+        if (state.since_refresh == 0) return {Status::converged, steps};
+        state.tree.refresh(cost_of);
+        state.since_refresh = 0;
+        if (!list_candidates(state)) return {Status::converged, steps};
+      }
+      state.tree.pivot(state.candidates.back().arc, state.candidates.back().reduced);
+      state.candidates.pop_back();
+      ++state.since_refresh;
+    }
+    return {Status::running, k};
+  }
+
+  /// The largest violation of f_i + g_j <= C_ij among the arcs last listed.
+  [[nodiscard]] double error(ExactState<W> const& state) const { return state.worst; }
+
+  /// Feasible potentials, and cost, marginals and gap recomputed from the cost: two reads at most.
+  Status finish(ExactState<W>& state, Status status) const {
+    begin(state);
+    state.tree.refresh(exact_cost());
+    state.since_refresh = 0;
+    measure_plan(state);
+    W const allowed = 8 * W(n() + m()) * W(unit_roundoff<S>);
+    make_feasible(state, status == Status::converged && state.marginal_error <= allowed);
+
+    state.gap = 0;
+    for_each_flow(state, [&](Arc arc, Mass flow) {
+      W const slack = cost(arc) - state.f(arc.row) - state.g(arc.column);
+      state.gap += weight(flow) * std::max(W(0), slack);
+    });
+    W const size = std::abs(state.transport_cost) + a_.template cast<W>().dot(state.f.cwiseAbs()) +
+                   b_.template cast<W>().dot(state.g.cwiseAbs());
+    bool const transported = state.marginal_error <= allowed;
+    if (!transported) state.gap = infinity;
+    if (status != Status::converged) return status;
+    if (!transported) return Status::infeasible;
+    return state.gap <= 64 * W(unit_roundoff<S>) * size ? status : Status::precision_limit;
+  }
+
+  /// Calls visit(arc, flow) for the arcs of the plan.
+  template <class Visit>
+  void for_each_flow(ExactState<W> const& state, Visit&& visit) const {
+    TransportTree<W> const& tree = state.tree;
+    tree.for_each_below(tree.root(), [&](int v) {
+      if (tree.at(v).flow > 0 && tree.at(v).parent != tree.root()) {
+        visit(tree.arc(v), tree.at(v).flow);
+      }
+    });
+  }
+
+ private:
+  static constexpr W none = std::numeric_limits<W>::infinity();
+
+  [[nodiscard]] W cost(Arc arc) const {
+    S scratch;
+    return W(*cost_.column_segment(arc.column, arc.row, 1, &scratch));
+  }
+  [[nodiscard]] auto exact_cost() const {
+    return [this](Arc arc) { return cost(arc); };
+  }
+
+  /// Whether a reduced cost is negative beyond the rounding of its parts.
+  static bool violated(W reduced, W cost, W f, W g) {
+    return reduced < -32 * unit_roundoff<W> * (std::abs(cost) + std::abs(f) + std::abs(g));
+  }
+
+  /// The weights in units of 2^-62 of the mass; what rounding leaves over goes to the largest.
+  void count_mass() {
+    unit_ = std::ilogb(mass_) - 61;
+    supply_.resize(std::size_t(n() + m()));
+    Mass rest = 0;
+    auto const count = [&](VectorX<S> const& weights, Mass* out, int sign) {
+      W const factor = std::ldexp(mass_ / weights.template cast<W>().sum(), -unit_);
+      for (Index k = 0; k < weights.size(); ++k) {
+        out[k] = sign * Mass(std::llrint(W(weights(k)) * factor));
+        rest += out[k];
+      }
+    };
+    count(a_, supply_.data(), 1);
+    count(b_, supply_.data() + n(), -1);
+    Index largest = 0;
+    (rest < 0 ? a_ : b_).maxCoeff(&largest);
+    supply_[std::size_t(rest < 0 ? largest : n() + largest)] -= rest;
+  }
+
+  [[nodiscard]] Mass supply(Index i) const { return supply_[std::size_t(i)]; }
+  [[nodiscard]] Mass demand(Index j) const { return -supply_[std::size_t(n() + j)]; }
+
+  // ---- Start ----
+
+  void begin(ExactState<W>& state) const {
+    if (state.started) return;
+    state.started = true;
+    VectorX<W> start(n() + m());
+    bool const warm = start_.f.size() > 0;
+    if (warm) {
+      start << start_.f.template cast<W>(), start_.g.template cast<W>();
+    } else {
+      reduce(start);
+    }
+    for (Index i = 0; i < n(); ++i) {
+      if (supply(i) == 0) start(i) = -none;
+    }
+    std::vector<PricedArc<W>> const tight = tightest_arcs(start);
+    std::vector<Arc> const forest = warm ? spanning_forest(tight) : greedy_forest(tight, start);
+    state.tree = TransportTree<W>(n(), supply_, forest, std::move(start), exact_cost());
+    state.candidates.reserve(candidate_count() + std::size_t(n() / segment_width + 1));
+  }
+
+  /// f_i = min_j C_ij, g_j = min_i C_ij - f_i, over rows and columns with mass.
+  void reduce(VectorX<W>& start) const {
+    VectorX<S> scratch(segment_width), least = VectorX<S>::Constant(n(), S(none));
+    for (Index j = 0; j < m(); ++j) {
+      if (demand(j) == 0) continue;
+      for_each_segment(cost_, j, scratch.data(), [&](Index first, Index count, S const* c) {
+        auto part = least.segment(first, count).array();
+        part = part.min(ConstArrayMap<S>(c, count));
+      });
+    }
+    for (Index i = 0; i < n(); ++i) start(i) = least(i) < S(none) ? W(least(i)) : W(0);
+    for (Index j = 0; j < m(); ++j) {
+      W const low = demand(j) == 0 ? none : column_minimum(j, start.data(), scratch.data());
+      start(n() + j) = low < none ? low : W(0);
+    }
+  }
+
+  /// min_i C_ij - f_i.
+  W column_minimum(Index j, W const* f, S* scratch) const {
+    W low = none;
+    for_each_segment(cost_, j, scratch, [&](Index first, Index count, S const* c) {
+      low = std::min(low, segment_minimum(c, f + first, count));
+    });
+    return low;
+  }
+  static W segment_minimum(S const* c, W const* f, Index count) {
+    return (ConstArrayMap<S>(c, count).template cast<W>() - ConstArrayMap<W>(f, count)).minCoeff();
+  }
+
+  /// The 4 (n + m) arcs of least reduced cost, in its order.
+  [[nodiscard]] std::vector<PricedArc<W>> tightest_arcs(VectorX<W> const& start) const {
+    auto const before = [](PricedArc<W> const& x, PricedArc<W> const& y) {
+      if (x.reduced != y.reduced) return x.reduced < y.reduced;
+      return x.arc.column != y.arc.column ? x.arc.column < y.arc.column : x.arc.row < y.arc.row;
+    };
+    std::size_t const wanted = 4 * std::size_t(n() + m());
+    std::vector<PricedArc<W>> arcs;
+    arcs.reserve(2 * wanted);
+    VectorX<S> scratch(segment_width);
+    W limit = none;
+    for (Index j = 0; j < m(); ++j) {
+      if (demand(j) == 0) continue;
+      W const g = start(n() + j);
+      for_each_segment(cost_, j, scratch.data(), [&](Index first, Index count, S const* c) {
+        W const* const f = start.data() + first;
+        if (!(segment_minimum(c, f, count) - g < limit)) return;
+        for (Index i = 0; i < count; ++i) {
+          W const reduced = W(c[i]) - f[i] - g;
+          if (!(reduced < limit)) continue;
+          arcs.push_back({W(c[i]), reduced, {std::int32_t(first + i), std::int32_t(j)}});
+          if (arcs.size() == 2 * wanted) {
+            std::nth_element(arcs.begin(), arcs.begin() + std::ptrdiff_t(wanted), arcs.end(),
+                             before);
+            arcs.resize(wanted + 1);
+            limit = arcs.back().reduced;
+          }
+        }
+      });
+    }
+    std::sort(arcs.begin(), arcs.end(), before);
+    return arcs;
+  }
+
+  /// Arcs without a cycle, the tightest first.
+  [[nodiscard]] std::vector<Arc> spanning_forest(std::vector<PricedArc<W>> const& arcs) const {
+    std::vector<std::int32_t> leader(supply_.size());
+    std::iota(leader.begin(), leader.end(), 0);
+    auto const find = [&](std::int32_t v) {
+      while (leader[std::size_t(v)] != v) {
+        v = leader[std::size_t(v)] = leader[std::size_t(leader[std::size_t(v)])];
+      }
+      return v;
+    };
+    std::vector<Arc> forest;
+    for (PricedArc<W> const& x : arcs) {
+      std::int32_t const p = find(x.arc.row), q = find(x.arc.column + std::int32_t(n()));
+      if (p == q) continue;
+      leader[std::size_t(p)] = q;
+      forest.push_back(x.arc);
+    }
+    return forest;
+  }
+
+  /// Sends what it can along the tightest arcs, then the rest of each column from the cheapest rows
+  /// that are left. Each arc exhausts a row or a column, so there is no cycle.
+  [[nodiscard]] std::vector<Arc> greedy_forest(std::vector<PricedArc<W>> const& arcs,
+                                               VectorX<W> const& start) const {
+    std::vector<Mass> rest = supply_;
+    VectorX<W> f = start.head(n());
+    std::vector<Arc> forest;
+    auto const send = [&](Arc arc) {
+      Mass& have = rest[std::size_t(arc.row)];
+      Mass& want = rest[std::size_t(n() + arc.column)];
+      Mass const sent = std::min(have, -want);
+      if (sent == 0) return;
+      forest.push_back(arc);
+      have -= sent;
+      want += sent;
+      if (have == 0) f(arc.row) = -none;
+    };
+    for (PricedArc<W> const& x : arcs) send(x.arc);
+    VectorX<S> scratch(segment_width);
+    for (Index j = 0; j < m(); ++j) {
+      while (rest[std::size_t(n() + j)] < 0) {
+        Arc best;
+        W low = none;
+        for_each_segment(cost_, j, scratch.data(), [&](Index first, Index count, S const* c) {
+          W const least = segment_minimum(c, f.data() + first, count);
+          if (!(least < low)) return;
+          low = least;
+          Index i = 0;
+          while (W(c[i]) - f(first + i) != least) ++i;
+          best = {std::int32_t(first + i), std::int32_t(j)};
+        });
+        if (low == none) break;
+        send(best);
+      }
+    }
+    return forest;
+  }
+
+  // ---- Pricing ----
+
+  [[nodiscard]] std::size_t candidate_count() const {
+    return std::size_t(std::clamp<Index>((n() + m()) / 50, 10, 100));
+  }
+
+  /// Prices the candidates afresh, drops those that have become useless, and moves the best to the
+  /// end. False if none is left.
+  static bool choose(ExactState<W>& state) {
+    std::vector<PricedArc<W>>& list = state.candidates;
+    TransportTree<W> const& tree = state.tree;
+    std::size_t kept = 0, best = 0;
+    bool best_mends = false;
+    for (PricedArc<W> x : list) {
+      int const tail = x.arc.row, head = x.arc.column + tree.rows();
+      W const f = tree.potential(tail), g = tree.potential(head);
+      bool const from = tree.at(tail).lacking, to = tree.at(head).lacking;
+      bool const mends = !from && to;
+      x.reduced = x.cost - f - g;
+      if (from && !to) continue;
+      if (!mends && !violated(x.reduced, x.cost, f, g)) continue;
+      list[kept] = x;
+      if (kept == 0 || mends > best_mends ||
+          (mends == best_mends && x.reduced < list[best].reduced)) {
+        best = kept;
+        best_mends = mends;
+      }
+      ++kept;
+    }
+    list.resize(kept);
+    if (kept > 0) std::swap(list[best], list.back());
+    return kept > 0;
+  }
+
+  /// Searches column after column, from where the last search ended, until enough candidates are
+  /// found or all columns were seen; then chooses. False if there are none.
+  bool list_candidates(ExactState<W>& state) const {
+    TransportTree<W> const& tree = state.tree;
+    S scratch[segment_width];
+    state.candidates.clear();
+    state.worst = 0;
+    std::size_t const enough = candidate_count();
+    for (Index seen = 0; seen < m() && state.candidates.size() < enough; ++seen) {
+      Index const j = state.column;
+      state.column = j + 1 < m() ? j + 1 : 0;
+      if (demand(j) == 0) continue;
+      bool const lacks = tree.lacking_parts > 0 && tree.at(int(n() + j)).lacking;
+      bool const split = tree.lacking_parts > 0;
+      if (lacks && search_column(state, j, tree.surplus.data(), true, scratch)) continue;
+      search_column(state, j, split && !lacks ? tree.surplus.data() : tree.potential.data(), false,
+                    scratch);
+    }
+    return choose(state);
+  }
+
+  /// Lists the best arc of each segment of column j, in terms of the row potentials f, if it is
+  /// violated; any arc with a finite f if it `mends`. True if there is one.
+  bool search_column(ExactState<W>& state, Index j, W const* f, bool mends, S* scratch) const {
+    W const g = state.tree.potential(n() + j);
+    W const limit = mends ? none : W(0);
+    bool found = false;
+    for_each_segment(cost_, j, scratch, [&](Index first, Index count, S const* c) {
+      W const least = segment_minimum(c, f + first, count);
+      if (!(least - g < limit)) return;
+      Index i = 0;
+      while (W(c[i]) - f[first + i] != least) ++i;
+      if (!mends && !violated(least - g, W(c[i]), f[first + i], g)) {
+        // Large potentials may hide an arc whose own parts are small.
+        for (i = 0; i < count; ++i) {
+          if (violated(W(c[i]) - f[first + i] - g, W(c[i]), f[first + i], g)) break;
+        }
+        if (i == count) return;
+      }
+      found = true;
+      W const reduced = W(c[i]) - f[first + i] - g;
+      state.worst = std::max(state.worst, -double(reduced));
+      state.candidates.push_back({W(c[i]), reduced, {std::int32_t(first + i), std::int32_t(j)}});
+    });
+    return found;
+  }
+
+  // ---- Certificate ----
+
+  void measure_plan(ExactState<W>& state) const {
+    VectorX<W> rows = VectorX<W>::Zero(n()), columns = VectorX<W>::Zero(m());
+    state.transport_cost = 0;
+    for_each_flow(state, [&](Arc arc, Mass flow) {
+      rows(arc.row) += weight(flow);
+      columns(arc.column) += weight(flow);
+      state.transport_cost += weight(flow) * cost(arc);
+    });
+    state.marginal_error = double(((rows - a_.template cast<W>()).cwiseAbs().sum() +
+                                   (columns - b_.template cast<W>()).cwiseAbs().sum()) /
+                                  mass_);
+  }
+
+  /// f from the tree, g_j = min_i C_ij - f_i; rows without mass get the largest f that this allows.
+  void make_feasible(ExactState<W>& state, bool optimal) const {
+    TransportTree<W> const& tree = state.tree;
+    VectorX<S> scratch(segment_width);
+    state.f = tree.potential.head(n());
+    state.g = tree.potential.tail(m());
+    if (optimal && tree.lacking_parts > 0) lower_lacking_parts(state, scratch);
+    for (Index j = 0; j < m(); ++j) {
+      W const low = column_minimum(j, state.f.data(), scratch.data());
+      state.g(j) = low < none ? low : W(0);
+    }
+    if (state.f.allFinite()) return;
+    VectorX<W> least = VectorX<W>::Constant(n(), none);
+    for (Index j = 0; j < m(); ++j) {
+      for_each_segment(cost_, j, scratch.data(), [&](Index first, Index count, S const* c) {
+        auto part = least.segment(first, count).array();
+        part = part.min(ConstArrayMap<S>(c, count).template cast<W>() - state.g(j));
+      });
+    }
+    for (Index i = 0; i < n(); ++i) {
+      if (state.f(i) == -none) state.f(i) = least(i) < none ? least(i) : W(0);
+    }
+  }
+
+  /// Artificial arcs that carry no more than rounding left over still part the tree. The potentials
+  /// of the lacking parts may fall together; they do until no arc out of them is violated.
+  void lower_lacking_parts(ExactState<W>& state, VectorX<S>& scratch) const {
+    TransportTree<W> const& tree = state.tree;
+    VectorX<W> lacking = state.f;
+    for (Index i = 0; i < n(); ++i) {
+      if (!tree.at(int(i)).lacking) lacking(i) = -none;
+    }
+    W fall = 0;
+    for (Index j = 0; j < m(); ++j) {
+      if (demand(j) == 0 || tree.at(int(n() + j)).lacking) continue;
+      fall = std::max(fall, state.g(j) - column_minimum(j, lacking.data(), scratch.data()));
+    }
+    for (Index i = 0; i < n(); ++i) {
+      if (tree.at(int(i)).lacking) state.f(i) -= fall;
+    }
+  }
+
+  C cost_;
+  VectorX<S> a_, b_;
+  Potentials<S> start_;
+  W mass_ = 0;
+  int unit_ = 0;              // the exponent of the unit of mass
+  std::vector<Mass> supply_;  // n + m: rows, then columns with the opposite sign
+};
+
+}  // namespace monge::ot::detail

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The basis of the network simplex for transport problems: a rooted spanning tree of the n rows,
+/// the m columns and an artificial root, with a flow on each tree arc and a potential at each node.
+///
+/// Mass is counted in units of 2^-62 of the total, as integers, so that flows are exact: ties are
+/// ties, and a tree that is strongly feasible (every arc without flow points towards the root)
+/// stays so, which excludes cycling. No arc outside the tree has any state: it carries nothing.
+///
+/// Nodes without a place yet hang from the root by artificial arcs, whose cost comes before all
+/// true costs (a big M that is compared first and never added). A part of the tree that hangs by an
+/// arc from the root lacks mass; until no such part is left, arcs into it from the parts with a
+/// surplus come first. Artificial arcs that left the tree are gone.
+///
+/// Source: W. H. Cunningham, A network simplex method, Mathematical Programming 11 (1976) 105-116,
+/// for strongly feasible trees and the choice of the leaving arc.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include <monge/core/types.hpp>
+
+namespace monge::ot::detail {
+
+using Mass = std::int64_t;
+
+/// A node and the arc to its parent.
+struct TreeNode {
+  Mass flow = 0;                                                   ///< on the arc to the parent
+  std::int32_t parent = -1, child = -1, next = -1, previous = -1;  ///< -1 = none
+  std::int32_t depth = 0;
+  bool up = true;        ///< the arc leads to the parent (rows: always, unless it is the root)
+  bool lacking = false;  ///< in a part of the tree that hangs by an arc from the root
+};
+
+/// An arc from row to column.
+struct Arc {
+  std::int32_t row = 0, column = 0;
+};
+
+/// Nodes 0..n-1 are rows, n..n+m-1 columns, n+m the root. W is the scalar of the potentials.
+template <RealScalar W>
+class TransportTree {
+ public:
+  VectorX<W> potential;  ///< n + m: f, then g; rows without mass hold -infinity
+  VectorX<W> surplus;    ///< n: f where the part of the tree does not lack mass, else -infinity;
+                         ///< kept while there are lacking parts
+  std::vector<TreeNode> node;  ///< n + m + 1
+  Index lacking_parts = 0;     ///< artificial arcs that leave the root; they always carry flow
+
+  TransportTree() = default;
+
+  /// The tree made of a forest of arcs (row to column). What the arcs cannot carry in their
+  /// direction hangs from the root. `supply` has n + m entries, negative for columns; nodes with
+  /// none stay outside. The potential of a part's top is kept, the others follow by price(arc).
+  template <class Price>
+  TransportTree(Index rows, std::vector<Mass> const& supply, std::vector<Arc> const& forest,
+                VectorX<W> start, Price&& price)
+      : potential(std::move(start)), surplus(rows), node(supply.size() + 1), rows_(int(rows)) {
+    int const root = this->root();
+    // The forest as adjacency lists, then breadth first from one node of each part.
+    std::vector<int> first(supply.size() + 1), neighbour(2 * forest.size()), order;
+    for (Arc const& arc : forest) {
+      ++first[std::size_t(arc.row) + 1];
+      ++first[std::size_t(arc.column + rows_) + 1];
+    }
+    std::partial_sum(first.begin(), first.end(), first.begin());
+    std::vector<int> end(first.begin(), first.end() - 1);
+    for (Arc const& arc : forest) {
+      neighbour[std::size_t(end[std::size_t(arc.row)]++)] = arc.column + rows_;
+      neighbour[std::size_t(end[std::size_t(arc.column + rows_)]++)] = arc.row;
+    }
+    order.reserve(supply.size());
+    for (int top = 0; top < root; ++top) {
+      if (supply[std::size_t(top)] == 0 || at(top).parent >= 0) continue;
+      at(top).parent = root;
+      order.push_back(top);
+      for (std::size_t k = order.size() - 1; k < order.size(); ++k) {
+        int const v = order[k];
+        for (int e = first[std::size_t(v)]; e < first[std::size_t(v) + 1]; ++e) {
+          int const w = neighbour[std::size_t(e)];
+          if (w == at(v).parent) continue;
+          at(w).parent = v;
+          order.push_back(w);
+        }
+      }
+    }
+    // Flows from the leaves on; an arc that would carry less than nothing is cut.
+    std::vector<Mass> excess = supply;
+    for (std::size_t k = order.size(); k-- > 0;) {
+      int const v = order[k];
+      Mass const sent = excess[std::size_t(v)];
+      bool const feasible = is_row(v) ? sent >= 0 : sent < 0;
+      if (at(v).parent != root && feasible) {
+        excess[std::size_t(at(v).parent)] += sent;
+      } else {
+        at(v).parent = root;
+      }
+      at(v).flow = sent < 0 ? -sent : sent;
+      at(v).up = sent >= 0;
+    }
+    for (int const v : order) {
+      TreeNode& x = at(v);
+      bool const top = x.parent == root;
+      x.lacking = top ? !x.up : at(x.parent).lacking;
+      lacking_parts += top && !x.up;
+      attach(v, x.parent);
+      x.depth = at(x.parent).depth + 1;
+      if (!top) reprice(v, price);
+    }
+    refill_surplus();
+  }
+
+  [[nodiscard]] int root() const { return int(node.size()) - 1; }
+  [[nodiscard]] int rows() const { return rows_; }
+  [[nodiscard]] bool is_row(int v) const { return v < rows_; }
+  [[nodiscard]] TreeNode const& at(int v) const { return node[std::size_t(v)]; }
+
+  /// The arc between v and its parent, neither of which is the root.
+  [[nodiscard]] Arc arc(int v) const {
+    int const w = at(v).parent;
+    return is_row(v) ? Arc{v, w - rows_} : Arc{w, v - rows_};
+  }
+
+  /// Calls visit(v) for all nodes below `top`, parents first.
+  template <class Visit>
+  void for_each_below(int top, Visit&& visit) const {
+    for (int v = at(top).child; v >= 0;) {
+      visit(v);
+      v = following(v, top);
+    }
+  }
+
+  /// Computes all potentials from the costs of the tree's arcs, which ends the drift of updates.
+  template <class Price>
+  void refresh(Price&& price) {
+    for_each_below(root(), [&](int v) {
+      if (at(v).parent != root()) reprice(v, price);
+    });
+    refill_surplus();
+  }
+
+  /// Brings the arc from `row` to `column` into the tree, whose reduced cost is `reduced`.
+  void pivot(Arc entering, W reduced) {
+    int const tail = entering.row, head = entering.column + rows_;
+    int join = tail, other = head;
+    while (join != other) {
+      (at(join).depth >= at(other).depth ? join : other) =
+          at(join).depth >= at(other).depth ? at(join).parent : at(other).parent;
+    }
+    // Of the arcs that block, the last one from the join along the cycle leaves: this keeps the
+    // tree strongly feasible.
+    Mass change = std::numeric_limits<Mass>::max();
+    int leaving = tail;
+    bool below_tail = true;
+    for (int v = tail; v != join; v = at(v).parent) {
+      if (at(v).up && at(v).flow < change) {
+        change = at(v).flow;
+        leaving = v;
+      }
+    }
+    for (int v = head; v != join; v = at(v).parent) {
+      if (!at(v).up && at(v).flow <= change) {
+        change = at(v).flow;
+        leaving = v;
+        below_tail = false;
+      }
+    }
+    if (change > 0) {
+      for (int v = tail; v != join; v = at(v).parent) at(v).flow += at(v).up ? -change : change;
+      for (int v = head; v != join; v = at(v).parent) at(v).flow += at(v).up ? change : -change;
+    }
+    lacking_parts -= at(leaving).parent == root() && !at(leaving).up;
+    int const moved = below_tail ? tail : head;
+    hang(moved, below_tail ? head : tail, leaving, change);
+    shift(moved, below_tail ? reduced : -reduced);
+  }
+
+ private:
+  TreeNode& at(int v) { return node[std::size_t(v)]; }
+
+  /// The node after v in the preorder of the tree below `top`, or -1.
+  [[nodiscard]] int following(int v, int top) const {
+    if (at(v).child >= 0) return at(v).child;
+    while (v != top && at(v).next < 0) v = at(v).parent;
+    return v == top ? -1 : at(v).next;
+  }
+
+  void attach(int v, int parent) {
+    TreeNode& x = at(v);
+    TreeNode& above = at(parent);
+    x.parent = parent;
+    x.previous = -1;
+    x.next = above.child;
+    if (x.next >= 0) at(x.next).previous = v;
+    above.child = v;
+  }
+
+  void detach(int v) {
+    TreeNode const& x = at(v);
+    if (x.next >= 0) at(x.next).previous = x.previous;
+    (x.previous >= 0 ? at(x.previous).next : at(x.parent).child) = x.next;
+  }
+
+  /// Cuts the subtree of `leaving` off, turns it over so that v is its top, and hangs it below
+  /// `parent`.
+  void hang(int v, int parent, int leaving, Mass flow) {
+    bool up = is_row(v);
+    for (bool last = false; !last;) {
+      last = v == leaving;
+      TreeNode& x = at(v);
+      int const old_parent = x.parent;
+      Mass const old_flow = x.flow;
+      bool const old_up = x.up;
+      detach(v);
+      attach(v, parent);
+      x.flow = flow;
+      x.up = up;
+      parent = v;
+      v = old_parent;
+      flow = old_flow;
+      up = !old_up;
+    }
+  }
+
+  /// Adds `step` to f and subtracts it from g below `top`, which has a new parent.
+  void shift(int top, W step) {
+    bool const lacking = at(at(top).parent).lacking;
+    for (int v = top; v >= 0; v = following(v, top)) {
+      TreeNode& x = at(v);
+      x.depth = at(x.parent).depth + 1;
+      x.lacking = lacking;
+      potential(v) += is_row(v) ? step : -step;
+    }
+    if (lacking_parts == 0) return;
+    for (int v = top; v >= 0; v = following(v, top)) {
+      if (is_row(v)) surplus(v) = lacking ? -std::numeric_limits<W>::infinity() : potential(v);
+    }
+  }
+
+  template <class Price>
+  void reprice(int v, Price&& price) {
+    potential(v) = price(arc(v)) - potential(at(v).parent);
+  }
+
+  void refill_surplus() {
+    if (lacking_parts == 0) return;
+    for (int i = 0; i < rows_; ++i) {
+      surplus(i) = at(i).lacking ? -std::numeric_limits<W>::infinity() : potential(i);
+    }
+  }
+
+  int rows_ = 0;
+};
+
+}  // namespace monge::ot::detail

@@ -85,6 +85,21 @@ TEST_CASE("an overflow is not taken for a small error", "[flow]") {
   CHECK(fixed.t < 2);
 }
 
+TEMPLATE_TEST_CASE("no state beyond the largest number is accepted", "[flow]", flow::heun,
+                   flow::dormand_prince5) {
+  // The estimate of the error is 0 all along, and the scale of an infinite state is infinite.
+  auto const steep = [](double, auto const&, auto& dx) { dx.setConstant(1e308); };
+  auto const check = [&](auto const& x0) {
+    auto const r = flow::integrate(steep, x0, 0, 10, TestType{});
+    CHECK(r.status == Status::non_finite);
+    CHECK(r.x.allFinite());
+    CHECK(std::abs(r.t - 1.797) < 1e-3);
+  };
+  check(Vector1(0));
+  check(Eigen::VectorXd::Zero(16).eval());  // whole blocks
+  check(Eigen::VectorXd::Zero(5).eval());   // a tail alone
+}
+
 TEST_CASE("the smallest and the largest step are kept", "[flow]") {
   auto const r = flow::integrate(pendulum, Eigen::Vector2d(3, 0), 0, 10, flow::dormand_prince5{},
                                  {.max_step = 0.01});

@@ -182,6 +182,20 @@ TEST_CASE("evaluations are what the method promises", "[flow]") {
   CHECK(calls == 2 + 6 * (state.accepted + state.rejected));  // two of them to start
 
   calls = 0;
+  // A field that turns suddenly, so that rejections follow accepted steps.
+  auto const kinked = [&](double t, auto const& x, auto& dx) {
+    ++calls;
+    dx = (t < 0.5 ? -1 : -100) * x;
+  };
+  flow::RungeKutta simple(flow::heun{}, kinked, x0, 0, 1, {.initial_step = 1e-3});
+  auto unshared = simple.init();
+  run(simple, unshared, 1000000);
+  CHECK(unshared.evaluations == calls);
+  CHECK(unshared.rejected > 0);
+  // The first stage once per accepted step, the second one at every attempt.
+  CHECK(calls == unshared.accepted + (unshared.accepted + unshared.rejected));
+
+  calls = 0;
   flow::RungeKutta fixed(flow::dormand_prince5{}, counted, x0, 0, 5, {.step = 0.01});
   state = fixed.init();
   run(fixed, state, 1000000);

@@ -77,7 +77,7 @@ struct dormand_prince5 {
 
 /// Tsitouras, Runge-Kutta pairs of order 5(4) satisfying only the first column simplifying
 /// assumption, Computers and Mathematics with Applications 62 (2011) 770-775. Six evaluations per
-/// accepted step; a somewhat smaller error than dormand_prince5. Interpolant of order 4.
+/// accepted step. Interpolant of order 4.
 struct tsitouras5 {
   static constexpr int stages = 7, order = 5, embedded_order = 4, interpolant_order = 4;
   static constexpr double a[7][7] = {

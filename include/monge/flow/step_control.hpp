@@ -38,8 +38,8 @@ struct StepControl {
 
 namespace detail {
 
-/// log2 to 1.2e-4, for positive normal numbers. The controller needs three digits, not sixteen; the
-/// library's pow took a third of a small step, and differs from one platform to the next.
+/// log2 to 1.2e-4, for positive normal numbers. The controller needs three digits, not sixteen, and
+/// this is the same on every platform, so the sequence of steps does not depend on the C library.
 inline double rough_log2(double x) {
   auto const bits = std::bit_cast<std::uint64_t>(x);
   double const exponent = static_cast<double>(static_cast<int>(bits >> 52) - 1023);

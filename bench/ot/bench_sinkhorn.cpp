@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include <monge/ot/sinkhorn.hpp>
+#include <monge/ot/sinkhorn_newton.hpp>
 
 namespace {
 
@@ -91,6 +92,18 @@ void to_tolerance(benchmark::State& state) {
   report(state, r, n);
 }
 
+/// The same by Newton steps.
+void newton_to_tolerance(benchmark::State& state) {
+  Index const n = state.range(0);
+  Problem<double> const p(n);
+  ot::SinkhornNewtonResult<double> r;
+  for (auto _ : state) {
+    r = ot::sinkhorn_newton(p.C, p.w, p.w,
+                            {.epsilon = double(state.range(1)) * 1e-6, .tolerance = 1e-9});
+  }
+  report<double>(state, r, n);
+}
+
 }  // namespace
 
 BENCHMARK(dense_iteration<double>)->Arg(1000)->Arg(2000)->Arg(4000)->Unit(benchmark::kMillisecond);
@@ -101,4 +114,10 @@ BENCHMARK(to_tolerance)
     ->Args({1000, 10'000})
     ->Args({1000, 1'000})
     ->Args({2000, 10'000})
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(newton_to_tolerance)
+    ->Args({1000, 10'000})
+    ->Args({1000, 1'000})
+    ->Args({1000, 100})
+    ->Args({2000, 1'000})
     ->Unit(benchmark::kMillisecond);

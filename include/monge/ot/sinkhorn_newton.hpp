@@ -99,6 +99,7 @@ class SinkhornNewton {
   using S = scalar_t<C>;
   using Wide = wide_t<S>;
 
+  /// Everything that changes while it runs. Copy it to keep a checkpoint.
   struct State {
     // The current point: f, and what a read of the cost made of it.
     VectorX<S> f, g;          // g = g(f); -infinity where a weight is zero

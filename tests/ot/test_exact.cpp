@@ -415,6 +415,11 @@ TEST_CASE("exact: scaling and shifting the cost scales and shifts the potentials
   REQUIRE_THAT(optimum(D, w.a, w.b), WithinRel(double(r.transport_cost) + moved, 1e-13));
   auto const heavy = exact(C, 8 * w.a, 8 * w.b);
   REQUIRE(heavy.transport_cost == 8 * r.transport_cost);
+  for (double const factor : {0x1p-1000, 0x1p+1000}) {
+    auto const extreme = exact(C, factor * w.a, factor * w.b);
+    REQUIRE(extreme.converged());
+    REQUIRE(extreme.transport_cost == factor * r.transport_cost);
+  }
 }
 
 TEST_CASE("exact: problems that invite cycling end", "[exact]") {

@@ -79,18 +79,19 @@ ExactResult<scalar_t<C>> solve_exact(C cost, VectorX<scalar_t<C>> a, VectorX<sca
   auto const [state, status, statistics] =
       iterate(method, {options.max_iterations, options.max_seconds, options.observe_every},
               std::forward<Watch>(observer));
+  ExactProblem<C> const& problem = method.problem();
   ExactResult<S> r;
   std::vector<Eigen::Triplet<S>> entries;
   method.for_each_flow(state, [&](Arc arc, Mass flow) {
-    entries.emplace_back(arc.row, arc.column, S(method.weight(flow)));
+    entries.emplace_back(arc.row, arc.column, S(problem.weight(flow)));
   });
-  r.plan.resize(method.n(), method.m());
+  r.plan.resize(problem.n(), problem.m());
   r.plan.setFromTriplets(entries.begin(), entries.end());
   r.transport_cost = state.transport_cost;
   r.f = state.f.template cast<S>();
   r.g = state.g.template cast<S>();
-  r.a = method.a();
-  r.b = method.b();
+  r.a = problem.a;
+  r.b = problem.b;
   r.duality_gap = state.gap;
   r.marginal_error = state.marginal_error;
   r.status = status;
@@ -172,9 +173,8 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
           detail::solve_as_assignment<S>(cost, rows, columns, options, observer));
     }
     if constexpr (detail::is_row_major<C>) {
-      monge::detail::require(rows.size() == cost.rows() && columns.size() == cost.cols(),
-                             "exact: cost is ", monge::detail::shape(cost), " but a has ",
-                             rows.size(), " entries and b ", columns.size());
+      VectorX<S> p = rows, q = columns;  // refused here, if at all, by the caller's names
+      detail::balance<S>("exact", detail::shape(cost), p, q);
       Eigen::Ref<MatrixX<S> const> const transposed(cost.transpose());
       ExactResult<S> r = detail::solve_exact(detail::view<S>(transposed), columns, rows, options,
                                              Potentials<S>{start.g, start.f}, observer);

@@ -1,26 +1,17 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// The network simplex as an iterative method: start, pricing and the certificate.
+/// The network simplex as an iterative method: pricing, pivots and the certificate.
 #pragma once
 
 #include <algorithm>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <monge/core/iterate.hpp>
-#include <monge/ot/detail/entropic_problem.hpp>
-#include <monge/ot/detail/network_simplex.hpp>
+#include <monge/ot/detail/exact_problem.hpp>
 #include <monge/ot/sinkhorn.hpp>
 
 namespace monge::ot::detail {
-
-/// An arc with its cost and its reduced cost C_ij - f_i - g_j when it was last looked at.
-template <RealScalar W>
-struct PricedArc {
-  W cost = 0, reduced = 0;
-  Arc arc;
-};
 
 /// What a run of the simplex has at hand. A value: copy it to go on from it later.
 template <RealScalar W>
@@ -45,27 +36,17 @@ class ExactMethod {
   using S = scalar_t<C>;
   using W = wide_t<S>;
 
-  /// Weights of equal mass are made of a and b, which stay the caller's words in messages.
   ExactMethod(C cost, VectorX<S> a, VectorX<S> b, Potentials<S> start)
-      : cost_(std::move(cost)), a_(std::move(a)), b_(std::move(b)), start_(std::move(start)) {
-    mass_ = balance<S>("exact", shape(cost_), a_, b_);
-    require(n() + m() < Index(std::numeric_limits<std::int32_t>::max()), "exact: cost is ",
-            shape(cost_), "; rows and columns together must be fewer than 2^31");
+      : problem_(std::move(cost), std::move(a), std::move(b)), start_(std::move(start)) {
     require((start_.f.size() == 0 && start_.g.size() == 0) ||
                 (start_.f.size() == n() && start_.g.size() == m()),
             "exact: start has ", start_.f.size(), " and ", start_.g.size(),
-            " potentials but the cost is ", shape(cost_), "; give both or none");
+            " potentials but the cost is ", shape(problem_.cost), "; give both or none");
     require(start_.f.allFinite() && start_.g.allFinite(),
             "exact: NaN or infinity in the start potentials");
-    count_mass();
-    checked_scale("exact", cost_);
   }
 
-  [[nodiscard]] Index n() const { return a_.size(); }
-  [[nodiscard]] Index m() const { return b_.size(); }
-  [[nodiscard]] VectorX<S> const& a() const { return a_; }
-  [[nodiscard]] VectorX<S> const& b() const { return b_; }
-  [[nodiscard]] W weight(Mass mass) const { return std::ldexp(W(mass), unit_); }
+  [[nodiscard]] ExactProblem<C> const& problem() const { return problem_; }
 
   [[nodiscard]] ExactState<W> init() const { return {}; }
 
@@ -105,11 +86,12 @@ class ExactMethod {
 
     state.gap = 0;
     for_each_flow(state, [&](Arc arc, Mass flow) {
-      W const slack = cost(arc) - state.f(arc.row) - state.g(arc.column);
-      state.gap += weight(flow) * std::max(W(0), slack);
+      W const slack = problem_.price(arc) - state.f(arc.row) - state.g(arc.column);
+      state.gap += problem_.weight(flow) * std::max(W(0), slack);
     });
-    W const size = std::abs(state.transport_cost) + a_.template cast<W>().dot(state.f.cwiseAbs()) +
-                   b_.template cast<W>().dot(state.g.cwiseAbs());
+    W const size = std::abs(state.transport_cost) +
+                   problem_.a.template cast<W>().dot(state.f.cwiseAbs()) +
+                   problem_.b.template cast<W>().dot(state.g.cwiseAbs());
     bool const transported = state.marginal_error <= allowed;
     if (!transported) state.gap = infinity;
     if (status != Status::converged) return status;
@@ -129,44 +111,16 @@ class ExactMethod {
   }
 
  private:
-  static constexpr W none = std::numeric_limits<W>::infinity();
+  static constexpr W none = ExactProblem<C>::none;
 
-  [[nodiscard]] W cost(Arc arc) const {
-    S scratch;
-    return W(*cost_.column_segment(arc.column, arc.row, 1, &scratch));
-  }
   [[nodiscard]] auto exact_cost() const {
-    return [this](Arc arc) { return cost(arc); };
+    return [this](Arc arc) { return problem_.price(arc); };
   }
 
   /// Whether a reduced cost is negative beyond the rounding of its parts.
   static bool violated(W reduced, W cost, W f, W g) {
     return reduced < -32 * unit_roundoff<W> * (std::abs(cost) + std::abs(f) + std::abs(g));
   }
-
-  /// The weights in units of 2^-62 of the mass; what rounding leaves over goes to the largest.
-  void count_mass() {
-    unit_ = std::ilogb(mass_) - 61;
-    supply_.resize(std::size_t(n() + m()));
-    Mass rest = 0;
-    auto const count = [&](VectorX<S> const& weights, Mass* out, int sign) {
-      W const factor = std::ldexp(mass_ / weights.template cast<W>().sum(), -unit_);
-      for (Index k = 0; k < weights.size(); ++k) {
-        out[k] = sign * Mass(std::llrint(W(weights(k)) * factor));
-        rest += out[k];
-      }
-    };
-    count(a_, supply_.data(), 1);
-    count(b_, supply_.data() + n(), -1);
-    Index largest = 0;
-    (rest < 0 ? a_ : b_).maxCoeff(&largest);
-    supply_[std::size_t(rest < 0 ? largest : n() + largest)] -= rest;
-  }
-
-  [[nodiscard]] Mass supply(Index i) const { return supply_[std::size_t(i)]; }
-  [[nodiscard]] Mass demand(Index j) const { return -supply_[std::size_t(n() + j)]; }
-
-  // ---- Start ----
 
   void begin(ExactState<W>& state) const {
     if (state.started) return;
@@ -176,139 +130,17 @@ class ExactMethod {
     if (warm) {
       start << start_.f.template cast<W>(), start_.g.template cast<W>();
     } else {
-      reduce(start);
+      problem_.reduce(start);
     }
     for (Index i = 0; i < n(); ++i) {
-      if (supply(i) == 0) start(i) = -none;
+      if (!problem_.has_row(i)) start(i) = -none;
     }
-    std::vector<PricedArc<W>> const tight = tightest_arcs(start);
-    std::vector<Arc> const forest = warm ? spanning_forest(tight) : greedy_forest(tight, start);
-    state.tree = TransportTree<W>(n(), supply_, forest, std::move(start), exact_cost());
+    std::vector<PricedArc<W>> const tight = problem_.tightest_arcs(start);
+    std::vector<Arc> const forest =
+        warm ? problem_.spanning_forest(tight) : problem_.greedy_forest(tight, start);
+    state.tree = TransportTree<W>(n(), problem_.supply, forest, std::move(start), exact_cost());
     state.candidates.reserve(candidate_count() + std::size_t(n() / segment_width + 1));
   }
-
-  /// f_i = min_j C_ij, g_j = min_i C_ij - f_i, over rows and columns with mass.
-  void reduce(VectorX<W>& start) const {
-    VectorX<S> scratch(segment_width), least = VectorX<S>::Constant(n(), S(none));
-    for (Index j = 0; j < m(); ++j) {
-      if (demand(j) == 0) continue;
-      for_each_segment(cost_, j, scratch.data(), [&](Index first, Index count, S const* c) {
-        auto part = least.segment(first, count).array();
-        part = part.min(ConstArrayMap<S>(c, count));
-      });
-    }
-    for (Index i = 0; i < n(); ++i) start(i) = least(i) < S(none) ? W(least(i)) : W(0);
-    for (Index j = 0; j < m(); ++j) {
-      W const low = demand(j) == 0 ? none : column_minimum(j, start.data(), scratch.data());
-      start(n() + j) = low < none ? low : W(0);
-    }
-  }
-
-  /// min_i C_ij - f_i.
-  W column_minimum(Index j, W const* f, S* scratch) const {
-    W low = none;
-    for_each_segment(cost_, j, scratch, [&](Index first, Index count, S const* c) {
-      low = std::min(low, segment_minimum(c, f + first, count));
-    });
-    return low;
-  }
-  static W segment_minimum(S const* c, W const* f, Index count) {
-    return (ConstArrayMap<S>(c, count).template cast<W>() - ConstArrayMap<W>(f, count)).minCoeff();
-  }
-
-  /// The 4 (n + m) arcs of least reduced cost, in its order.
-  [[nodiscard]] std::vector<PricedArc<W>> tightest_arcs(VectorX<W> const& start) const {
-    auto const before = [](PricedArc<W> const& x, PricedArc<W> const& y) {
-      if (x.reduced != y.reduced) return x.reduced < y.reduced;
-      return x.arc.column != y.arc.column ? x.arc.column < y.arc.column : x.arc.row < y.arc.row;
-    };
-    std::size_t const wanted = 4 * std::size_t(n() + m());
-    std::vector<PricedArc<W>> arcs;
-    arcs.reserve(2 * wanted);
-    VectorX<S> scratch(segment_width);
-    W limit = none;
-    for (Index j = 0; j < m(); ++j) {
-      if (demand(j) == 0) continue;
-      W const g = start(n() + j);
-      for_each_segment(cost_, j, scratch.data(), [&](Index first, Index count, S const* c) {
-        W const* const f = start.data() + first;
-        if (!(segment_minimum(c, f, count) - g < limit)) return;
-        for (Index i = 0; i < count; ++i) {
-          W const reduced = W(c[i]) - f[i] - g;
-          if (!(reduced < limit)) continue;
-          arcs.push_back({W(c[i]), reduced, {std::int32_t(first + i), std::int32_t(j)}});
-          if (arcs.size() == 2 * wanted) {
-            std::nth_element(arcs.begin(), arcs.begin() + std::ptrdiff_t(wanted), arcs.end(),
-                             before);
-            arcs.resize(wanted + 1);
-            limit = arcs.back().reduced;
-          }
-        }
-      });
-    }
-    std::sort(arcs.begin(), arcs.end(), before);
-    return arcs;
-  }
-
-  /// Arcs without a cycle, the tightest first.
-  [[nodiscard]] std::vector<Arc> spanning_forest(std::vector<PricedArc<W>> const& arcs) const {
-    std::vector<std::int32_t> leader(supply_.size());
-    std::iota(leader.begin(), leader.end(), 0);
-    auto const find = [&](std::int32_t v) {
-      while (leader[std::size_t(v)] != v) {
-        v = leader[std::size_t(v)] = leader[std::size_t(leader[std::size_t(v)])];
-      }
-      return v;
-    };
-    std::vector<Arc> forest;
-    for (PricedArc<W> const& x : arcs) {
-      std::int32_t const p = find(x.arc.row), q = find(x.arc.column + std::int32_t(n()));
-      if (p == q) continue;
-      leader[std::size_t(p)] = q;
-      forest.push_back(x.arc);
-    }
-    return forest;
-  }
-
-  /// Sends what it can along the tightest arcs, then the rest of each column from the cheapest rows
-  /// that are left. Each arc exhausts a row or a column, so there is no cycle.
-  [[nodiscard]] std::vector<Arc> greedy_forest(std::vector<PricedArc<W>> const& arcs,
-                                               VectorX<W> const& start) const {
-    std::vector<Mass> rest = supply_;
-    VectorX<W> f = start.head(n());
-    std::vector<Arc> forest;
-    auto const send = [&](Arc arc) {
-      Mass& have = rest[std::size_t(arc.row)];
-      Mass& want = rest[std::size_t(n() + arc.column)];
-      Mass const sent = std::min(have, -want);
-      if (sent == 0) return;
-      forest.push_back(arc);
-      have -= sent;
-      want += sent;
-      if (have == 0) f(arc.row) = -none;
-    };
-    for (PricedArc<W> const& x : arcs) send(x.arc);
-    VectorX<S> scratch(segment_width);
-    for (Index j = 0; j < m(); ++j) {
-      while (rest[std::size_t(n() + j)] < 0) {
-        Arc best;
-        W low = none;
-        for_each_segment(cost_, j, scratch.data(), [&](Index first, Index count, S const* c) {
-          W const least = segment_minimum(c, f.data() + first, count);
-          if (!(least < low)) return;
-          low = least;
-          Index i = 0;
-          while (W(c[i]) - f(first + i) != least) ++i;
-          best = {std::int32_t(first + i), std::int32_t(j)};
-        });
-        if (low == none) break;
-        send(best);
-      }
-    }
-    return forest;
-  }
-
-  // ---- Pricing ----
 
   [[nodiscard]] std::size_t candidate_count() const {
     return std::size_t(std::clamp<Index>((n() + m()) / 50, 10, 100));
@@ -353,7 +185,7 @@ class ExactMethod {
     for (Index seen = 0; seen < m() && state.candidates.size() < enough; ++seen) {
       Index const j = state.column;
       state.column = j + 1 < m() ? j + 1 : 0;
-      if (demand(j) == 0) continue;
+      if (!problem_.has_column(j)) continue;
       bool const lacks = tree.lacking_parts > 0 && tree.at(int(n() + j)).lacking;
       bool const split = tree.lacking_parts > 0;
       if (lacks && search_column(state, j, tree.surplus.data(), true, scratch)) continue;
@@ -369,8 +201,8 @@ class ExactMethod {
     W const g = state.tree.potential(n() + j);
     W const limit = mends ? none : W(0);
     bool found = false;
-    for_each_segment(cost_, j, scratch, [&](Index first, Index count, S const* c) {
-      W const least = segment_minimum(c, f + first, count);
+    for_each_segment(problem_.cost, j, scratch, [&](Index first, Index count, S const* c) {
+      W const least = problem_.segment_minimum(c, f + first, count);
       if (!(least - g < limit)) return;
       Index i = 0;
       while (W(c[i]) - f[first + i] != least) ++i;
@@ -389,19 +221,17 @@ class ExactMethod {
     return found;
   }
 
-  // ---- Certificate ----
-
   void measure_plan(ExactState<W>& state) const {
     VectorX<W> rows = VectorX<W>::Zero(n()), columns = VectorX<W>::Zero(m());
     state.transport_cost = 0;
     for_each_flow(state, [&](Arc arc, Mass flow) {
-      rows(arc.row) += weight(flow);
-      columns(arc.column) += weight(flow);
-      state.transport_cost += weight(flow) * cost(arc);
+      rows(arc.row) += problem_.weight(flow);
+      columns(arc.column) += problem_.weight(flow);
+      state.transport_cost += problem_.weight(flow) * problem_.price(arc);
     });
-    state.marginal_error = double(((rows - a_.template cast<W>()).cwiseAbs().sum() +
-                                   (columns - b_.template cast<W>()).cwiseAbs().sum()) /
-                                  mass_);
+    state.marginal_error = double(((rows - problem_.a.template cast<W>()).cwiseAbs().sum() +
+                                   (columns - problem_.b.template cast<W>()).cwiseAbs().sum()) /
+                                  problem_.mass);
   }
 
   /// f from the tree, g_j = min_i C_ij - f_i; rows without mass get the largest f that this allows.
@@ -412,13 +242,13 @@ class ExactMethod {
     state.g = tree.potential.tail(m());
     if (optimal && tree.lacking_parts > 0) lower_lacking_parts(state, scratch);
     for (Index j = 0; j < m(); ++j) {
-      W const low = column_minimum(j, state.f.data(), scratch.data());
+      W const low = problem_.column_minimum(j, state.f.data(), scratch.data());
       state.g(j) = low < none ? low : W(0);
     }
     if (state.f.allFinite()) return;
     VectorX<W> least = VectorX<W>::Constant(n(), none);
     for (Index j = 0; j < m(); ++j) {
-      for_each_segment(cost_, j, scratch.data(), [&](Index first, Index count, S const* c) {
+      for_each_segment(problem_.cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
         auto part = least.segment(first, count).array();
         part = part.min(ConstArrayMap<S>(c, count).template cast<W>() - state.g(j));
       });
@@ -438,20 +268,20 @@ class ExactMethod {
     }
     W fall = 0;
     for (Index j = 0; j < m(); ++j) {
-      if (demand(j) == 0 || tree.at(int(n() + j)).lacking) continue;
-      fall = std::max(fall, state.g(j) - column_minimum(j, lacking.data(), scratch.data()));
+      if (!problem_.has_column(j) || tree.at(int(n() + j)).lacking) continue;
+      fall =
+          std::max(fall, state.g(j) - problem_.column_minimum(j, lacking.data(), scratch.data()));
     }
     for (Index i = 0; i < n(); ++i) {
       if (tree.at(int(i)).lacking) state.f(i) -= fall;
     }
   }
 
-  C cost_;
-  VectorX<S> a_, b_;
+  [[nodiscard]] Index n() const { return problem_.n(); }
+  [[nodiscard]] Index m() const { return problem_.m(); }
+
+  ExactProblem<C> problem_;
   Potentials<S> start_;
-  W mass_ = 0;
-  int unit_ = 0;              // the exponent of the unit of mass
-  std::vector<Mass> supply_;  // n + m: rows, then columns with the opposite sign
 };
 
 }  // namespace monge::ot::detail

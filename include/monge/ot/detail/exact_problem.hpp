@@ -27,6 +27,8 @@ class ExactProblem {
  public:
   using S = scalar_t<C>;
   using W = wide_t<S>;
+  /// Of 8 to 60, measured on points in the plane and random costs, n = 1000 to 5000.
+  static constexpr std::size_t arcs_of_column = 32;
   static constexpr W none = std::numeric_limits<W>::infinity();
 
   C cost;
@@ -84,12 +86,13 @@ class ExactProblem {
     }
   }
 
+  static bool before(PricedArc<W> const& x, PricedArc<W> const& y) {
+    if (x.reduced != y.reduced) return x.reduced < y.reduced;
+    return x.arc.column != y.arc.column ? x.arc.column < y.arc.column : x.arc.row < y.arc.row;
+  }
+
   /// The 4 (n + m) arcs of least reduced cost, in its order.
   [[nodiscard]] std::vector<PricedArc<W>> tightest_arcs(VectorX<W> const& start) const {
-    auto const before = [](PricedArc<W> const& x, PricedArc<W> const& y) {
-      if (x.reduced != y.reduced) return x.reduced < y.reduced;
-      return x.arc.column != y.arc.column ? x.arc.column < y.arc.column : x.arc.row < y.arc.row;
-    };
     std::size_t const wanted = 4 * std::size_t(n() + m());
     std::vector<PricedArc<W>> arcs;
     arcs.reserve(2 * wanted);
@@ -111,6 +114,36 @@ class ExactProblem {
             arcs.resize(wanted + 1);
             limit = arcs.back().reduced;
           }
+        }
+      });
+    }
+    std::sort(arcs.begin(), arcs.end(), before);
+    return arcs;
+  }
+
+  /// The arcs of least reduced cost of each column, all in the order of their reduced costs.
+  [[nodiscard]] std::vector<PricedArc<W>> tightest_of_columns(VectorX<W> const& start) const {
+    constexpr std::size_t wanted = arcs_of_column;
+    std::vector<PricedArc<W>> arcs;
+    arcs.reserve(8 * supply.size() + wanted * std::size_t(m()));
+    VectorX<S> scratch(segment_width);
+    for (Index j = 0; j < m(); ++j) {
+      if (!has_column(j)) continue;
+      W const g = start(n() + j);
+      std::size_t const begin = arcs.size();
+      for_each_segment(cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
+        W const* const f = start.data() + first;
+        W limit = arcs.size() - begin < wanted ? none : arcs.back().reduced;
+        if (!(segment_minimum(c, f, count) - g < limit)) return;
+        for (Index i = 0; i < count; ++i) {
+          W const reduced = W(c[i]) - f[i] - g;
+          if (!(reduced < limit)) continue;
+          if (arcs.size() - begin == wanted) arcs.pop_back();
+          arcs.push_back({W(c[i]), reduced, {std::int32_t(first + i), std::int32_t(j)}});
+          for (std::size_t k = arcs.size() - 1; k > begin && before(arcs[k], arcs[k - 1]); --k) {
+            std::swap(arcs[k], arcs[k - 1]);
+          }
+          limit = arcs.size() - begin < wanted ? none : arcs.back().reduced;
         }
       });
     }

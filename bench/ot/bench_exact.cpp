@@ -57,7 +57,7 @@ void dense(benchmark::State& state, Family family, Weights kind) {
       kind);
 }
 
-/// The simplex where `exact` would solve an assignment.
+/// The simplex where `exact` might solve an assignment.
 void simplex(benchmark::State& state, Family family, Weights kind) {
   Index const n = state.range(0);
   monge::ot::DenseCost<double> const cost(

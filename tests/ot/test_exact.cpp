@@ -315,13 +315,27 @@ TEST_CASE("exact: weights of 1/3 and 1/5 in float balance", "[exact]") {
   Eigen::VectorXf const a = Eigen::VectorXf::Constant(3, 1.f / 3);
   Eigen::VectorXf const b = Eigen::VectorXf::Constant(5, 1.f / 5);
   require_optimal<float>(C, a, b, exact(C, a, b));
-  // Blocks that are balanced up to rounding only, without an allowed pair between them.
-  Eigen::MatrixXf blocks = Eigen::MatrixXf::Constant(6, 10, inf<float>);
-  blocks.topLeftCorner(3, 5) = C;
-  blocks.bottomRightCorner(3, 5) = 100 * C;
-  blocks(0, 9) = 0.125f;  // would be used if potentials of the blocks were not parted
-  Eigen::VectorXf const p = a.replicate(2, 1), q = b.replicate(2, 1);
-  require_optimal<float>(blocks, p, q, exact(blocks, p, q));
+  // Blocks that are balanced up to rounding only. The one allowed pair between them may lead out of
+  // the block that lacks mass: it cannot help, and the potentials of the blocks must part for it.
+  for (float const more : {1e-6f, -1e-6f}) {
+    Eigen::MatrixXf blocks = Eigen::MatrixXf::Constant(6, 10, inf<float>);
+    blocks.topLeftCorner(3, 5) = C;
+    blocks.bottomRightCorner(3, 5) = 100 * C;
+    blocks(5, 0) = -500;
+    Eigen::VectorXf p = a.replicate(2, 1), q = b.replicate(2, 1);
+    p(0) += more;
+    p(5) -= more;
+    auto const r = exact(blocks, p, q);
+    require_optimal<float>(blocks, p, q, r);
+  }
+}
+
+TEST_CASE("exact: differences of a billionth of the costs are still seen", "[exact]") {
+  MatrixXd const small = Random(30).integers(60, 50, 1000);
+  Weights const w(60, 50, 1, 20, 8);
+  MatrixXd const C = (1 + 0x1p-40 * small.array()).matrix();
+  double const mass = w.a.sum();
+  REQUIRE(optimum(C, w.a, w.b) - mass == 0x1p-40 * optimum(small, w.a, w.b));
 }
 
 TEST_CASE("exact: one huge cost among small ones does no harm", "[exact]") {
@@ -544,5 +558,6 @@ TEST_CASE("exact: misuse is refused in the caller's words", "[exact]") {
   for (double const bad : {std::nan(""), -inf<double>}) {
     C(2, 1) = bad;
     says(refusal([&] { (void)exact(C, a, b); }), "exact: cost(2, 1) is ");
+    says(refusal([&] { (void)exact(C.bottomRows(2), b, b); }), "exact: cost(1, 1) is ");
   }
 }

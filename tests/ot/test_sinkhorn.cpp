@@ -575,6 +575,10 @@ TEST_CASE("sinkhorn: misuse is refused in the caller's words", "[sinkhorn]") {
   CHECK_REFUSED(ot::sinkhorn(C, p.a, p.b, options), "cost(3, 6) is -inf");
   C(2, 6) = infinity;
   CHECK_REFUSED(ot::sinkhorn(C, p.a, p.b, options), "cost(3, 6) is -inf");
+  Eigen::Matrix<double, -1, -1, Eigen::RowMajor> const R = C, good = p.C;  // the same words
+  CHECK_REFUSED(ot::sinkhorn(R, p.a, p.b, options), "cost(3, 6) is -inf");
+  CHECK_REFUSED(ot::sinkhorn(good, p.a.head(4), p.b, options), "cost is 5x7 but a has 4 entries");
+  CHECK_REFUSED(ot::sinkhorn(good, p.a, p.b, options, {p.b, p.a}), "start has 7 and 5 potentials");
   CHECK_REFUSED(ot::sinkhorn(p.C, p.a, p.b, {}), "0.05 * mean cost");
   CHECK_REFUSED(ot::sinkhorn(p.C, p.a, p.b, {.epsilon = 0.0}), "epsilon is 0; it must be positive");
   CHECK_REFUSED(ot::sinkhorn(p.C, p.a, p.b, {.epsilon = -1.0}), "epsilon is -1");

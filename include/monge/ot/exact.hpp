@@ -182,9 +182,8 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
           detail::solve_as_assignment<S>(cost, rows, columns, options, observer));
     }
     if constexpr (detail::is_row_major<C>) {
-      VectorX<S> p = rows, q = columns;  // refused here, if at all, by the caller's names
-      detail::balance<S>("exact", detail::shape(cost), p, q);
       Eigen::Ref<MatrixX<S> const> const transposed(cost.transpose());
+      detail::check_before_transposing<S>("exact", transposed, rows, columns, start);
       ExactResult<S> r = detail::solve_exact(detail::view<S>(transposed), columns, rows, options,
                                              Potentials<S>{start.g, start.f}, observer);
       r.plan = Eigen::SparseMatrix<S>(r.plan.transpose());

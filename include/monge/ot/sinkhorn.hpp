@@ -32,6 +32,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -214,12 +215,13 @@ namespace detail {
 /// solved as its transpose, any other matrix is bound once, an operator is borrowed. `solve(cost,
 /// a, b, start)` returns the result.
 template <Cost C, VectorLike<C> A, VectorLike<C> B, class Solve>
-auto solve_entropic(C const& cost, A const& a, B const& b, Potentials<scalar_t<C>> const& start,
-                    Solve&& solve) {
+auto solve_entropic(std::string_view function, C const& cost, A const& a, B const& b,
+                    Potentials<scalar_t<C>> const& start, Solve&& solve) {
   using S = scalar_t<C>;
   Eigen::Ref<VectorX<S> const> const rows(as_column(a)), cols(as_column(b));
   if constexpr (is_row_major<C>) {
     Eigen::Ref<MatrixX<S> const> const transposed(cost.transpose());
+    check_before_transposing<S>(function, transposed, rows, cols, start);
     auto r = solve(view<S>(transposed), cols, rows, Potentials<S>{start.g, start.f});
     std::swap(r.f, r.g);
     std::swap(r.a, r.b);
@@ -256,7 +258,8 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
                                                    Potentials<scalar_t<C>> const& start = {},
                                                    Watch&& observer = {}) {
   return detail::solve_entropic(
-      cost, a, b, start, [&](auto const& C_, auto const& a_, auto const& b_, auto const& start_) {
+      "sinkhorn", cost, a, b, start,
+      [&](auto const& C_, auto const& a_, auto const& b_, auto const& start_) {
         Sinkhorn<std::remove_cvref_t<decltype(C_)>> const method(C_, a_, b_, options, start_);
         return method.result(
             iterate(method, {options.max_iterations, options.max_seconds, options.observe_every},

@@ -373,7 +373,8 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
     C const& cost, A const& a, B const& b, SinkhornNewtonOptions const& options,
     Potentials<scalar_t<C>> const& start = {}, Watch&& observer = {}) {
   return detail::solve_entropic(
-      cost, a, b, start, [&](auto const& C_, auto const& a_, auto const& b_, auto const& start_) {
+      "sinkhorn_newton", cost, a, b, start,
+      [&](auto const& C_, auto const& a_, auto const& b_, auto const& start_) {
         SinkhornNewton<std::remove_cvref_t<decltype(C_)>> const method(C_, a_, b_, options, start_);
         return method.result(
             iterate(method, {options.max_iterations, options.max_seconds, options.observe_every},

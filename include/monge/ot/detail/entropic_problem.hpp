@@ -110,6 +110,29 @@ void check_start(std::string_view function, Problem const& problem, Start const&
           ": NaN or infinity in the start potentials");
 }
 
+/// A row-major cost is solved as its transpose. What is wrong with the arguments is said here
+/// before, in the caller's shapes and indices. transposed: m x n, its columns are the rows of the
+/// cost.
+template <RealScalar S, class Start>
+void check_before_transposing(std::string_view function,
+                              Eigen::Ref<MatrixX<S> const> const& transposed, VectorX<S> a,
+                              VectorX<S> b, Start const& start) {
+  Shape const cost{transposed.cols(), transposed.rows()};
+  balance<S>(function, cost, a, b);
+  require((start.f.size() == 0 && start.g.size() == 0) ||
+              (start.f.size() == cost.rows && start.g.size() == cost.cols),
+          function, ": start has ", start.f.size(), " and ", start.g.size(),
+          " potentials but the cost is ", cost, "; give both or none");
+  for (Index i = 0; i < cost.rows; ++i) {
+    if (std::isfinite(transposed.col(i).sum())) continue;
+    for (Index j = 0; j < cost.cols; ++j) {
+      S const entry = transposed(j, i);
+      require(entry > -std::numeric_limits<S>::infinity(), function, ": cost(", i, ", ", j, ") is ",
+              entry, "; costs must be finite, or +infinity to forbid a pair");
+    }
+  }
+}
+
 /// Potentials with the figures that certify them.
 template <RealScalar S>
 struct EntropicAnswer {

@@ -13,7 +13,7 @@ target_compile_options(monge_warnings INTERFACE
   # False alarms of GCC from inside Eigen once it inlines.
   $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-array-bounds -Wno-stringop-overflow>
   $<$<CXX_COMPILER_ID:Clang>:-Wextra-semi -Wnon-virtual-dtor -Wunreachable-code -Wloop-analysis
-    -Wcomma -Wrange-loop-analysis>
+    -Wrange-loop-analysis>
   $<$<CXX_COMPILER_ID:MSVC>:/W4>)
 if(MONGE_STRICT)
   if((CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION MATCHES "^12\\.")

@@ -131,11 +131,7 @@ class Sinkhorn {
 
   [[nodiscard]] State init() const {
     State state;
-    bool const given = start_.f.size() > 0;
-    state.f = given ? start_.f : VectorX<S>(VectorX<S>::Zero(problem_.n()));
-    state.g = given ? start_.g : VectorX<S>(VectorX<S>::Zero(problem_.m()));
-    problem_.switch_off(state.f, problem_.w);
-    problem_.switch_off(state.g, problem_.v);
+    problem_.begin(start_, state.f, state.g);
     state.rows = detail::RowSums<S>(problem_.n(), problem_.m(), options_.parallel.workers());
     state.next_f = state.f;
     return state;

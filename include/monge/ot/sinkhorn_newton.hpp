@@ -148,16 +148,12 @@ class SinkhornNewton {
 
   [[nodiscard]] State init() const {
     State state;
-    bool const given = start_.f.size() > 0;
-    state.f = given ? start_.f : VectorX<S>(VectorX<S>::Zero(problem_.n()));
-    state.g = given ? start_.g : VectorX<S>(VectorX<S>::Zero(problem_.m()));
-    problem_.switch_off(state.f, problem_.w);
-    problem_.switch_off(state.g, problem_.v);
+    problem_.begin(start_, state.f, state.g);
     state.trial = state.sinkhorn = state.f;
     state.trial_g = state.g;
     state.r = VectorX<Wide>::Ones(problem_.n());
     state.rows = detail::RowSums<S>(problem_.n(), problem_.m(), options_.parallel.workers());
-    state.level = given ? 0 : levels();  // a start is good for the last epsilon
+    state.level = start_.f.size() > 0 ? 0 : levels();  // a start is good for the last epsilon
     return state;
   }
 

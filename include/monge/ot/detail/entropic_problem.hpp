@@ -199,6 +199,16 @@ struct EntropicProblem {
     }
   }
 
+  /// The first potentials: those of a start, else zero; rows and columns without mass switched off.
+  template <class Start>
+  void begin(Start const& start, VectorX<S>& f, VectorX<S>& g) const {
+    bool const given = start.f.size() > 0;
+    f = given ? start.f : VectorX<S>(VectorX<S>::Zero(n()));
+    g = given ? start.g : VectorX<S>(VectorX<S>::Zero(m()));
+    switch_off(f, w);
+    switch_off(g, v);
+  }
+
   /// The relative size that rounding alone gives the marginal error.
   [[nodiscard]] double rounding_floor(VectorX<S> const& f, VectorX<S> const& g) const {
     auto const largest = [](VectorX<S> const& p, VectorX<S> const& weights) {

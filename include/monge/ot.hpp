@@ -13,3 +13,4 @@
 #include <monge/ot/rounding.hpp>
 #include <monge/ot/sinkhorn.hpp>
 #include <monge/ot/sinkhorn_newton.hpp>
+#include <monge/ot/sparse_plan.hpp>

@@ -10,6 +10,7 @@
 #include <monge/ot/exact.hpp>
 #include <monge/ot/exact_gap.hpp>
 #include <monge/ot/plan.hpp>
+#include <monge/ot/position_gradient.hpp>
 #include <monge/ot/rounding.hpp>
 #include <monge/ot/sinkhorn.hpp>
 #include <monge/ot/sinkhorn_newton.hpp>

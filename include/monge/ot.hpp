@@ -7,6 +7,7 @@
 #include <monge/ot/barycentric_map.hpp>
 #include <monge/ot/c_transform.hpp>
 #include <monge/ot/cost.hpp>
+#include <monge/ot/directions.hpp>
 #include <monge/ot/exact.hpp>
 #include <monge/ot/exact_gap.hpp>
 #include <monge/ot/plan.hpp>

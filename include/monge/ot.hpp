@@ -14,5 +14,6 @@
 #include <monge/ot/position_gradient.hpp>
 #include <monge/ot/rounding.hpp>
 #include <monge/ot/sinkhorn.hpp>
+#include <monge/ot/sinkhorn_gradient.hpp>
 #include <monge/ot/sinkhorn_newton.hpp>
 #include <monge/ot/sparse_plan.hpp>

@@ -4,10 +4,12 @@
 ///
 /// Method: bucket sort on the linear image (x - min) scale, with 8 to 16 buckets per entry. Samples
 /// of a density with bounded peaks fall into it almost evenly, so one or two stable counting passes
-/// leave little to the insertion sort that ends it, whatever the width of the scalar. If entries
-/// crowd into few buckets, a radix sort of the order-preserving integer image takes over: 11 bits
-/// per pass, digits that all entries share skipped, for double first on the leading 33 bits only.
-/// O(n) in all cases. Sorted input is recognised by the pass that finds min and max.
+/// leave little to the insertion sort that ends it, whatever the width of the scalar. Inputs beyond
+/// the cache are first split into 256 parts by the same image. If entries crowd into few buckets,
+/// they are split by their order-preserving integer image, in which heavy tails and clusters come
+/// apart, and every part is sorted by its own linear image; parts that still crowd after three
+/// splits, and floats that do not need one, end in a radix sort of all bits. O(n) in all cases.
+/// Sorted input is recognised by the pass that finds min and max.
 ///
 /// Everything is stable: among equal entries the lowest index comes first, and -0 equals 0. No
 /// allocation once the scratch has seen the size.
@@ -59,6 +61,7 @@ struct Keys {
   [[nodiscard]] S load(Index k) const { return x[k]; }
   void store(Index k, S entry) const { x[k] = entry; }
   [[nodiscard]] S* data() const { return x; }
+  [[nodiscard]] Keys from(Index k) const { return {x + k}; }
   static Keys room(SortScratch<S>& scratch, Index n) {
     if (scratch.values.size() < n) scratch.values.resize(n);
     return {scratch.values.data()};
@@ -74,6 +77,7 @@ struct Entries {
   [[nodiscard]] S value(Index k) const { return entries[k].value; }
   [[nodiscard]] SortEntry<S> load(Index k) const { return entries[k]; }
   void store(Index k, SortEntry<S> entry) const { entries[k] = entry; }
+  [[nodiscard]] Entries from(Index k) const { return {entries + k}; }
   [[nodiscard]] SortEntry<S>* data() const { return entries; }
 };
 
@@ -90,6 +94,7 @@ struct KeysWithOrder {
     x[k] = entry.value;
     order[k] = entry.index;
   }
+  [[nodiscard]] KeysWithOrder from(Index k) const { return {x + k, order + k}; }
   static Entries<S> room(SortScratch<S>& scratch, Index n) {
     if (scratch.entries.size() < std::size_t(n)) scratch.entries.resize(std::size_t(n));
     return {scratch.entries.data()};
@@ -235,15 +240,14 @@ bool insertion_sort(View view, Index n, Index budget, Before before = {}) {
 }
 
 /// Counting passes on the linear image, then insertion; false if the entries are too crowded.
-template <class View, RealScalar S>
-bool bucket_sort(View view, Extent<S> const& range, Index n, SortScratch<S>& scratch) {
+template <class View, class Room, RealScalar S>
+bool bucket_sort(View view, Room room, Extent<S> const& range, Index n, SortScratch<S>& scratch) {
   // Measured at n = 1e2 to 1e6: fewer buckets cost more in insertion than they save.
   int const size = int(std::bit_width(std::size_t(n)));
   bool const once = size <= 9;
   int const bits = std::min(once ? size + 1 : size + 3, 24);
   LinearImage<S> const image(range, bits);
   if (!image.usable()) return false;
-  auto const room = View::room(scratch, n);
   if (once) {
     std::uint32_t* const counts = scratch.zeros(Index(1) << bits);
     for_each_bucket(view, n, image, [counts](Index, std::uint32_t b) { ++counts[b]; });
@@ -271,22 +275,21 @@ bool bucket_sort(View view, Extent<S> const& range, Index n, SortScratch<S>& scr
   return insertion_sort(view, n, 2 * n + 100);
 }
 
-/// Radix sort on the bits of the integer image from `first_bit` on: 11 per pass.
-template <class View, RealScalar S>
-void radix_sort(View view, Index n, int first_bit, SortScratch<S>& scratch) {
-  constexpr int digit_bits = 11, all_bits = 8 * int(sizeof(S));
+/// Radix sort on all bits of the integer image, 11 per pass; digits that all entries share are
+/// skipped.
+template <class View, class Room, RealScalar S>
+void radix_sort(View view, Room room, Index n, SortScratch<S>& scratch) {
+  constexpr int digit_bits = 11, passes = (8 * int(sizeof(S)) + digit_bits - 1) / digit_bits;
   constexpr Index digits = Index(1) << digit_bits;
-  int const passes = (all_bits - first_bit + digit_bits - 1) / digit_bits;
   std::uint32_t* const counts = scratch.zeros(passes * digits);
-  auto const digit_of = [first_bit](S x, int pass) {
-    return std::uint32_t((ordered_bits(x) >> (first_bit + pass * digit_bits)) & (digits - 1));
+  auto const digit_of = [](S x, int pass) {
+    return std::uint32_t((ordered_bits(x) >> (pass * digit_bits)) & (digits - 1));
   };
   for (Index k = 0; k < n; ++k) {
     for (int pass = 0; pass < passes; ++pass) {
       ++counts[pass * digits + digit_of(view.value(k), pass)];
     }
   }
-  auto const room = View::room(scratch, n);
   bool away = false;
   for (int pass = 0; pass < passes; ++pass) {
     std::uint32_t* const places = counts + pass * digits;
@@ -299,25 +302,73 @@ void radix_sort(View view, Index n, int first_bit, SortScratch<S>& scratch) {
   if (away) copy_entries(room, view, n);
 }
 
-template <class View, RealScalar S>
-void sort_entries(View view, Extent<S> const& range, Index n, SortScratch<S>& scratch) {
-  constexpr Index short_enough = 40;  // buckets cost more than they save
+inline constexpr int split_bits = 8;
+
+/// The leading bits in which entries of a range differ, as an integer image.
+template <RealScalar S>
+struct LeadingBits {
+  decltype(ordered_bits(S(0))) low;
+  int shift;
+
+  explicit LeadingBits(Extent<S> const& range) : low(ordered_bits(range.low)) {
+    int const width = int(std::bit_width(decltype(low)(ordered_bits(range.high) - low)));
+    shift = std::max(width - split_bits, 0);
+  }
+  std::uint32_t operator()(S x) const { return std::uint32_t((ordered_bits(x) - low) >> shift); }
+};
+
+template <class View, class Room, RealScalar S>
+void sort_entries(View view, Room room, Extent<S> const& range, Index n, SortScratch<S>& scratch,
+                  int splits = 0);
+
+/// Splits the entries by their image, below 2^split_bits, and sorts the parts. With `even` it does
+/// nothing and returns false if one part would hold a quarter of them.
+template <class View, class Room, RealScalar S, class Image>
+bool split(View view, Room room, Index n, Image image, bool even, SortScratch<S>& scratch,
+           int splits) {
+  constexpr Index parts = Index(1) << split_bits;
+  std::uint32_t places[parts] = {};
+  for_each_bucket(view, n, image, [&places](Index, std::uint32_t part) { ++places[part]; });
+  if (even && Index(*std::max_element(places, places + parts)) > n / 4) return false;
+  accumulate_counts(places, parts);
+  scatter(view, room, n, places, image);
+  Index begin = 0;
+  for (Index end : places) {  // where the next part begins
+    Index const count = end - begin;
+    View const part = view.from(begin);
+    copy_entries(room.from(begin), part, count);
+    if (count > 1) {
+      Extent<S> const range = extent(part.x, count);
+      if (!range.sorted) sort_entries(part, room.from(begin), range, count, scratch, splits + 1);
+    }
+    begin = end;
+  }
+  return true;
+}
+
+template <class View, class Room, RealScalar S>
+void sort_entries(View view, Room room, Extent<S> const& range, Index n, SortScratch<S>& scratch,
+                  int splits) {
+  // Measured: shorter inputs are sorted faster without buckets, longer ones faster in parts.
+  constexpr Index short_enough = 40, cached = (Index(1) << 22) / Index(sizeof(SortEntry<S>));
   if (n <= short_enough) {
     insertion_sort(view, n, n * n);
     return;
   }
-  if (bucket_sort(view, range, n, scratch)) return;
-  if constexpr (sizeof(S) == 4) {
-    radix_sort(view, n, 0, scratch);
-  } else if constexpr (sizeof(S) == 8) {
-    radix_sort(view, n, 31, scratch);
-    if (!insertion_sort(view, n, 2 * n)) radix_sort(view, n, 0, scratch);
+  if (n <= cached) {
+    if (bucket_sort(view, room, range, n, scratch)) return;
   } else {
-    auto const room = View::room(scratch, n);
+    LinearImage<S> const image(range, split_bits);
+    if (image.usable() && split(view, room, n, image, true, scratch, splits)) return;
+  }
+  if constexpr (sizeof(S) > 8) {
     copy_entries(view, room, n);
-    auto* const first = room.data();
-    std::stable_sort(first, first + n, ByValue{});
+    std::stable_sort(room.data(), room.data() + n, ByValue{});
     copy_entries(room, view, n);
+  } else if (splits < 3 && (sizeof(S) > 4 || n > cached)) {
+    split(view, room, n, LeadingBits<S>(range), false, scratch, splits);
+  } else {
+    radix_sort(view, room, n, scratch);
   }
 }
 
@@ -326,7 +377,8 @@ template <RealScalar S>
 void sort(S* x, Index n, SortScratch<S>& scratch) {
   if (n < 2) return;
   Extent<S> const range = extent(x, n);
-  if (!range.sorted) sort_entries(Keys<S>{x}, range, n, scratch);
+  Keys<S> const view{x};
+  if (!range.sorted) sort_entries(view, view.room(scratch, n), range, n, scratch);
 }
 
 /// x (n < 2^31), finite, in ascending order, and order (n) with which x[k] was x[order[k]] before.
@@ -335,7 +387,8 @@ void sort_with_order(S* x, std::int32_t* order, Index n, SortScratch<S>& scratch
   for (Index k = 0; k < n; ++k) order[k] = std::int32_t(k);
   if (n < 2) return;
   Extent<S> const range = extent(x, n);
-  if (!range.sorted) sort_entries(KeysWithOrder<S>{x, order}, range, n, scratch);
+  KeysWithOrder<S> const view{x, order};
+  if (!range.sorted) sort_entries(view, view.room(scratch, n), range, n, scratch);
 }
 
 /// The same result as sort_with_order, starting from the order of similar entries, such as those of
@@ -353,7 +406,7 @@ void sort_with_previous_order(S* x, std::int32_t* order, Index n, SortScratch<S>
   if (insertion_sort(view, n, 2 * n, ByValueAndIndex{})) return;
   for (Index k = 0; k < n; ++k) room.store(order[k], view.load(k));
   copy_entries(room, view, n);  // back in the caller's order, so that ties stay in it
-  sort_entries(view, extent(x, n), n, scratch);
+  sort_entries(view, room, extent(x, n), n, scratch);
 }
 
 }  // namespace monge::detail

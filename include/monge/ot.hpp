@@ -16,4 +16,5 @@
 #include <monge/ot/sinkhorn.hpp>
 #include <monge/ot/sinkhorn_gradient.hpp>
 #include <monge/ot/sinkhorn_newton.hpp>
+#include <monge/ot/sinkhorn_unbalanced.hpp>
 #include <monge/ot/sparse_plan.hpp>

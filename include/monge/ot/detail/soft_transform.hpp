@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Soft c-transforms, the half steps of every method of Sinkhorn's kind:
+///
+///     rows:    s_i = -epsilon log sum_j v_j exp((g_j - C_ij) / epsilon),
+///     columns: t_j = -epsilon log sum_i w_i exp((f_i - C_ij) / epsilon).
+///
+/// A guess of the result serves as the shift that a log-sum-exp needs; where the sum leaves the
+/// trusted range it is redone with the true maximum, so that no epsilon overflows or underflows.
+/// f_i = -infinity switches a row off; v_j = 0 or g_j = infinity switches a column off. The result
+/// is +infinity where no pair is allowed. One read of the cost each, n m exponentials.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include <monge/core/parallel.hpp>
+#include <monge/ot/cost.hpp>
+#include <monge/ot/detail/entropic_pass.hpp>
+#include <monge/ot/detail/entropic_problem.hpp>
+
+namespace monge::ot::detail {
+
+/// log sum_i w_i exp(x_i) over the positive weights; -infinity for none.
+template <RealScalar S, class Exponent>
+wide_t<S> log_sum(VectorX<S> const& w, Exponent&& exponent) {
+  using Wide = wide_t<S>;
+  Wide highest = -std::numeric_limits<Wide>::infinity(), sum = 0;
+  for (Index i = 0; i < w.size(); ++i) {
+    if (w(i) > 0) highest = std::max(highest, Wide(exponent(i)));
+  }
+  if (!(highest > -std::numeric_limits<Wide>::infinity())) return highest;
+  for (Index i = 0; i < w.size(); ++i) {
+    if (w(i) > 0) sum += Wide(w(i)) * std::exp(Wide(exponent(i)) - highest);
+  }
+  return highest + std::log(sum);
+}
+
+template <CostOperator C>
+class SoftTransform {
+ public:
+  using S = scalar_t<C>;
+  using Wide = wide_t<S>;
+  static constexpr S none = std::numeric_limits<S>::infinity();
+
+  SoftTransform(C cost, Parallel parallel)
+      : cost_(std::move(cost)), parallel_(std::move(parallel)) {}
+
+  [[nodiscard]] C const& cost() const { return cost_; }
+  [[nodiscard]] Parallel const& parallel() const { return parallel_; }
+  [[nodiscard]] RowSums<S> workspace() const {
+    return RowSums<S>(cost_.rows(), cost_.cols(), parallel_.workers());
+  }
+
+  /// soft (n): guess in, s out.
+  void rows(Blur<S> at, VectorX<S> const& g, VectorX<S> const& v, RowSums<S>& rows,
+            VectorX<S>& soft) const {
+    if (row_sums(at, g, v, rows, soft)) return;
+    hard_rows(g, v, rows, soft);
+    row_sums(at, g, v, rows, soft);
+  }
+
+  /// soft (m): guess in, t out, for all columns.
+  void columns(Blur<S> at, VectorX<S> const& f, VectorX<S> const& w, RowSums<S>& rows,
+               VectorX<S>& soft) const {
+    parallel_for(parallel_, rows.columns.count, [&](Index chunk, int worker) {
+      for (Index j = rows.columns.begin(chunk); j < rows.columns.end(chunk); ++j) {
+        column(at, f, w, j, rows, worker, soft(j));
+      }
+    });
+  }
+
+  /// A column half step and the row transform that follows, in one read: t_j from its guess, then
+  /// g_j = update(t_j) for the columns with v_j > 0, then s for g where w_i > 0. Only when a row
+  /// sum leaves the trusted range is the cost read again.
+  template <class Update>
+  void both(Blur<S> at, VectorX<S> const& f, VectorX<S> const& w, VectorX<S> const& v,
+            RowSums<S>& rows, VectorX<S>& t, VectorX<S>& g, VectorX<S>& s,
+            Update const& update) const {
+    rows.accumulate(parallel_, [&](Index j, int worker, S*) {
+      if (!(v(j) > 0)) return S(0);
+      Wide const sum = column(at, f, w, j, rows, worker, t(j));
+      g(j) = update(t(j));
+      if (!(g(j) < none)) return S(0);
+      return S(Wide(v(j)) * std::exp((Wide(g(j)) - Wide(t(j))) / at.epsilon) / sum);
+    });
+    bool trusted = true;
+    for (Index i = 0; i < w.size(); ++i) {
+      if (!(f(i) > -none)) continue;
+      trusted = trusted && in_range<S>(rows.total(i));
+      s(i) = f(i) - S(at.epsilon * std::log(rows.total(i)));
+    }
+    if (!trusted) {
+      hard_rows(g, v, rows, s);
+      row_sums(at, g, v, rows, s);
+    }
+  }
+
+ private:
+  /// guess <- t_j; fills e (n) relative to a shift, and returns sum_i w_i e_i.
+  Wide column(Blur<S> at, VectorX<S> const& f, VectorX<S> const& w, Index j, RowSums<S>& rows,
+              int worker, S& guess) const {
+    S* const e = rows.e.col(worker).data();
+    S* const scratch = rows.scratch.col(worker).data();
+    Wide sum = guess < none ? column_sum(at, f, w, guess, j, e, scratch) : Wide(0);
+    if (!in_range<S>(sum)) {
+      S highest = -none;
+      for_each_segment(cost_, j, scratch, [&](Index first, Index count, S const* c) {
+        highest = std::max(
+            highest, (f.segment(first, count).array() - ConstArrayMap<S>(c, count)).maxCoeff());
+      });
+      guess = -highest;
+      if (!(highest > -none)) return 1;
+      sum = column_sum(at, f, w, guess, j, e, scratch);
+    }
+    guess -= S(at.epsilon * std::log(sum));
+    return sum;
+  }
+
+  Wide column_sum(Blur<S> at, VectorX<S> const& f, VectorX<S> const& w, S shift, Index j, S* e,
+                  S* scratch) const {
+    Wide sum = 0;
+    for_each_segment(cost_, j, scratch, [&](Index first, Index count, S const* c) {
+      sum +=
+          exponentials(f.data() + first, shift, c, at.inverse, w.data() + first, e + first, count);
+    });
+    return sum;
+  }
+
+  /// One read with `soft` as the shift; whether all sums could be trusted.
+  bool row_sums(Blur<S> at, VectorX<S> const& g, VectorX<S> const& v, RowSums<S>& rows,
+                VectorX<S>& soft) const {
+    rows.accumulate(parallel_, [&](Index j, int worker, S* e) {
+      if (!(v(j) > 0) || !(g(j) < none)) return S(0);
+      column_sum(at, soft, soft, g(j), j, e, rows.scratch.col(worker).data());
+      return v(j);
+    });
+    bool trusted = true;
+    for (Index i = 0; i < soft.size(); ++i) {
+      if (soft(i) == none) continue;  // known to have no allowed pair
+      trusted = trusted && in_range<S>(rows.total(i));
+      soft(i) -= S(at.epsilon * std::log(rows.total(i)));
+    }
+    return trusted;
+  }
+
+  void hard_rows(VectorX<S> const& g, VectorX<S> const& v, RowSums<S>& rows,
+                 VectorX<S>& hard) const {
+    parallel_for(parallel_, rows.columns.count, [&](Index chunk, int worker) {
+      auto least = rows.partial.col(chunk);
+      least.setConstant(std::numeric_limits<Wide>::infinity());
+      for (Index j = rows.columns.begin(chunk); j < rows.columns.end(chunk); ++j) {
+        if (!(v(j) > 0) || !(g(j) < none)) continue;
+        for_each_segment(
+            cost_, j, rows.scratch.col(worker).data(), [&](Index first, Index count, S const* c) {
+              auto part = least.segment(first, count).array();
+              part = part.min((ConstArrayMap<S>(c, count) - g(j)).template cast<Wide>());
+            });
+      }
+    });
+    for (Index i = 0; i < hard.size(); ++i) {
+      Wide least = rows.partial(i, 0);
+      for (Index chunk = 1; chunk < rows.columns.count; ++chunk) {
+        least = std::min(least, rows.partial(i, chunk));
+      }
+      hard(i) = S(least);
+    }
+  }
+
+  C cost_;
+  Parallel parallel_;
+};
+
+}  // namespace monge::ot::detail

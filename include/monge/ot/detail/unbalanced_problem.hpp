@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The unbalanced entropic problem: checked input, the prices of mass, and the certificate.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string_view>
+
+#include <monge/core/require.hpp>
+#include <monge/ot/cost.hpp>
+#include <monge/ot/detail/entropic_problem.hpp>
+#include <monge/ot/detail/soft_transform.hpp>
+
+namespace monge::ot::detail {
+
+/// The penalty rho KL(. | weights); infinite: a constraint.
+struct Price {
+  double rho = infinity;
+
+  [[nodiscard]] bool finite() const { return rho < infinity; }
+  /// rho / (rho + epsilon).
+  template <class Wide>
+  [[nodiscard]] Wide damping(Wide epsilon) const {
+    return finite() ? Wide(rho) / (Wide(rho) + epsilon) : Wide(1);
+  }
+  /// The share of its weight that a point with potential p keeps: exp(-p / rho).
+  template <class Wide>
+  [[nodiscard]] Wide kept(Wide p) const {
+    return finite() ? std::exp(-p / Wide(rho)) : Wide(1);
+  }
+  /// rho (1 - exp(-p / rho)); p for a constraint.
+  template <class Wide>
+  [[nodiscard]] Wide conjugate(Wide p) const {
+    return finite() ? -Wide(rho) * std::expm1(-p / Wide(rho)) : p;
+  }
+};
+
+/// k of the file comment of sinkhorn_unbalanced.hpp: how far the side with the potentials q and
+/// weights v is lowered while the other one becomes best for it, given that one's soft transform s.
+template <RealScalar S>
+wide_t<S> translation(wide_t<S> epsilon, Price own, VectorX<S> const& w, VectorX<S> const& s,
+                      Price other, VectorX<S> const& v, VectorX<S> const& q) {
+  using Wide = wide_t<S>;
+  if (!own.finite() && !other.finite()) return 0;
+  Wide const mine = own.finite() ? Wide(1) / (Wide(own.rho) + epsilon) : Wide(0);
+  Wide const theirs = other.finite() ? Wide(1) / Wide(other.rho) : Wide(0);
+  // Points without an allowed partner keep no mass, whatever the translation is.
+  auto const share = [](S p, Wide rate) {
+    if (std::isfinite(p)) return -Wide(p) * rate;
+    return rate > 0 ? -std::numeric_limits<Wide>::infinity() : Wide(0);
+  };
+  Wide const kept = log_sum<S>(w, [&](Index i) { return share(s(i), mine); });
+  Wide const wanted = log_sum<S>(v, [&](Index j) { return share(q(j), theirs); });
+  Wide const k = (kept - wanted) / (mine + theirs);
+  return std::isfinite(k) ? k : Wide(0);
+}
+
+template <RealScalar S>
+struct UnbalancedAnswer {
+  VectorX<S> f, g, rows, cols;
+  wide_t<S> transport_cost = 0, transported_mass = 0, regularised_cost = 0, dual_value = 0;
+  double marginal_error = infinity;
+};
+
+template <RealScalar S>
+void check_unbalanced(std::string_view function, Shape cost, VectorX<S>& a, VectorX<S>& b,
+                      double rho_a, double rho_b) {
+  require(rho_a > 0, function, ": rho_a is ", rho_a, "; it must be positive, or infinite");
+  require(rho_b > 0, function, ": rho_b is ", rho_b, "; it must be positive, or infinite");
+  if (rho_a == infinity && rho_b == infinity) {
+    balance<S>(function, cost, a, b);
+    return;
+  }
+  require(cost.rows > 0 && cost.cols > 0, function, ": cost is ", cost,
+          "; it needs at least one row and one column");
+  require(a.size() == cost.rows, function, ": cost is ", cost, " but a has ", a.size(),
+          " entries; a needs one entry per row");
+  require(b.size() == cost.cols, function, ": cost is ", cost, " but b has ", b.size(),
+          " entries; b needs one entry per column");
+  checked_mass<S>(function, "a", a);
+  checked_mass<S>(function, "b", b);
+}
+
+/// What is wrong with a row-major cost is said in the caller's shapes and indices.
+template <RealScalar S, class Options>
+void check_transposed_input(Eigen::Ref<MatrixX<S> const> const& transposed, VectorX<S> a,
+                            VectorX<S> b, Options const& options) {
+  check_unbalanced<S>("sinkhorn_unbalanced", {transposed.cols(), transposed.rows()}, a, b,
+                      options.rho_a, options.rho_b);
+  checked_scale("sinkhorn_unbalanced",
+                index_cost(transposed.cols(), transposed.rows(),
+                           [&](Index i, Index j) { return transposed(j, i); }));
+}
+
+template <RealScalar S>
+struct UnbalancedProblem {
+  using Wide = wide_t<S>;
+
+  VectorX<S> a, b;
+  Price price_a, price_b;
+  Wide mass = 0;    // M
+  VectorX<S> w, v;  // a/M and b/M; weights below the normal range are zero
+  double epsilon = 0, tolerance = 0;
+  double largest_cost = 0;
+  Shape cost{};  // for messages
+
+  template <CostOperator C, class Options>
+  UnbalancedProblem(std::string_view function, C const& operand, VectorX<S> a_, VectorX<S> b_,
+                    Options const& options)
+      : a(std::move(a_)),
+        b(std::move(b_)),
+        price_a{options.rho_a},
+        price_b{options.rho_b},
+        cost(shape(operand)) {
+    check_unbalanced<S>(function, cost, a, b, options.rho_a, options.rho_b);
+    mass = std::sqrt(a.template cast<Wide>().sum()) * std::sqrt(b.template cast<Wide>().sum());
+    w = normalised(a);
+    v = normalised(b);
+    if (options.epsilon) require_positive(function, "epsilon", *options.epsilon);
+    if (options.tolerance) require_nonnegative(function, "tolerance", *options.tolerance);
+    CostScale const scale = checked_scale(function, operand);
+    require(options.epsilon.has_value(), function,
+            ": epsilon is not set; it is in units of the cost, and 0.05 * mean cost = ",
+            0.05 * scale.mean, " is a good start");
+    epsilon = *options.epsilon;
+    S const inverse = Blur<S>(epsilon).inverse;
+    require(inverse > 0 && std::isfinite(inverse), function, ": epsilon is ", epsilon,
+            "; its inverse leaves the range of the scalar: rescale the cost");
+    largest_cost = scale.largest;
+    double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
+    tolerance = options.tolerance.value_or(
+        std::max(usual, double(unit_roundoff<S>) * largest_cost / epsilon));
+  }
+
+  [[nodiscard]] Index n() const { return w.size(); }
+  [[nodiscard]] Index m() const { return v.size(); }
+
+  template <class Start>
+  void check_start(std::string_view function, Start const& start) const {
+    if (start.f.size() == 0 && start.g.size() == 0) return;
+    require(start.f.size() == n() && start.g.size() == m(), function, ": start has ",
+            start.f.size(), " and ", start.g.size(), " potentials but the cost is ", cost,
+            "; give both or none");
+    require(start.f.allFinite() && start.g.allFinite(), function,
+            ": NaN or infinity in the start potentials");
+  }
+
+  /// Rows without weight or without an allowed partner take no part.
+  void switch_off(VectorX<S>& f) const {
+    for (Index i = 0; i < f.size(); ++i) {
+      if (!(w(i) > 0) || !(f(i) < std::numeric_limits<S>::infinity())) {
+        f(i) = -std::numeric_limits<S>::infinity();
+      }
+    }
+  }
+
+  /// A constraint cannot be met by a weight without an allowed partner.
+  [[nodiscard]] bool has_partners(VectorX<S> const& soft_g, VectorX<S> const& soft_f) const {
+    auto const all = [](Price price, VectorX<S> const& weights, VectorX<S> const& soft) {
+      if (price.finite()) return true;
+      for (Index i = 0; i < weights.size(); ++i) {
+        if (weights(i) > 0 && soft(i) == std::numeric_limits<S>::infinity()) return false;
+      }
+      return true;
+    };
+    return all(price_b, v, soft_g) && all(price_a, w, soft_f);
+  }
+
+  /// The error of the columns relative to the mass of the plan: column j of the plan has the mass
+  /// M v_j exp((g_j - t_j) / epsilon).
+  [[nodiscard]] double column_error(Wide at_epsilon, VectorX<S> const& g,
+                                    VectorX<S> const& soft_g) const {
+    Wide error = 0, moved = 0;
+    for (Index j = 0; j < m(); ++j) {
+      if (!(v(j) > 0) || !std::isfinite(g(j))) continue;
+      Wide const sum = Wide(v(j)) * std::exp((Wide(g(j)) - Wide(soft_g(j))) / at_epsilon);
+      moved += sum;
+      error += std::abs(sum - Wide(v(j)) * price_b.kept(Wide(g(j))));
+    }
+    return error > 0 ? double(error / moved) : 0;
+  }
+
+  /// The relative size that rounding alone gives the marginal error.
+  [[nodiscard]] double rounding_floor(VectorX<S> const& f, VectorX<S> const& g) const {
+    double most = 0;
+    for (S const p : f) most = std::max(most, std::isfinite(p) ? double(std::abs(p)) : 0);
+    for (S const p : g) most = std::max(most, std::isfinite(p) ? double(std::abs(p)) : 0);
+    double const least_rho = std::min(price_a.rho, price_b.rho);
+    return double(unit_roundoff<S>) * (1 + (largest_cost + 2 * most) / epsilon + most / least_rho);
+  }
+
+  /// Measures the plan of (f, g), fills in the potentials that take no part, and in the balanced
+  /// case shifts to the gauge <a, f> = <b, g>.
+  template <CostOperator C>
+  [[nodiscard]] UnbalancedAnswer<S> answer(SoftTransform<C> const& transform, VectorX<S> f,
+                                           VectorX<S> g, RowSums<S>& rows) const {
+    Blur<S> const blur(epsilon);
+    S const off = std::numeric_limits<S>::infinity();
+    for (Index j = 0; j < m(); ++j) {
+      if (!(v(j) > 0) || !(g(j) < off)) g(j) = -off;
+    }
+    if (!price_a.finite() && !price_b.finite()) {
+      Wide shift = 0;
+      for (Index j = 0; j < m(); ++j) shift += g(j) > -off ? Wide(v(j)) * Wide(g(j)) : Wide(0);
+      for (Index i = 0; i < n(); ++i) shift -= f(i) > -off ? Wide(w(i)) * Wide(f(i)) : Wide(0);
+      f.array() += S(shift / 2);
+      g.array() -= S(shift / 2);
+    }
+    UnbalancedAnswer<S> x;
+    measure(transform, blur, f, g, rows, x);
+    // Points that take no part: soft transforms where a partner is, else a potential that writes
+    // the weight off.
+    VectorX<S> soft_f = VectorX<S>::Zero(n()), soft_g = VectorX<S>::Zero(m());
+    bool const all = (f.array() > -off).all() && (g.array() > -off).all();
+    if (!all) {
+      transform.rows(blur, (g.array() > -off).select(g.array(), S(0)).matrix(),
+                     (g.array() > -off).select(v.array(), S(0)).matrix(), rows, soft_f);
+      transform.columns(blur, f, w, rows, soft_g);
+    }
+    auto const fill = [&](VectorX<S>& p, VectorX<S> const& soft, Price price) {
+      for (Index i = 0; i < p.size(); ++i) {
+        if (p(i) > -off) continue;
+        S const write_off = price.finite()
+                                ? S(-2 * price.rho * std::log(std::numeric_limits<double>::min()))
+                                : S(0);
+        p(i) = std::isfinite(soft(i)) ? S(price.damping(Wide(epsilon))) * soft(i) : write_off;
+      }
+    };
+    fill(f, soft_f, price_a);
+    fill(g, soft_g, price_b);
+    x.f = std::move(f);
+    x.g = std::move(g);
+    return x;
+  }
+
+ private:
+  [[nodiscard]] VectorX<S> normalised(VectorX<S> const& weights) const {
+    VectorX<S> result = weights / S(mass);
+    for (S& weight : result) {
+      if (weight < std::numeric_limits<S>::min()) weight = 0;
+    }
+    return result;
+  }
+
+  /// Both marginals, <C, P> and the values of primal and dual in one read of the cost.
+  template <CostOperator C>
+  void measure(SoftTransform<C> const& transform, Blur<S> blur, VectorX<S> const& f,
+               VectorX<S> const& g, RowSums<S>& rows, UnbalancedAnswer<S>& x) const {
+    VectorX<Wide> column(m()), paid(m());
+    rows.accumulate(transform.parallel(), [&](Index j, int worker, S* e) {
+      column(j) = paid(j) = 0;
+      if (!(g(j) > -std::numeric_limits<S>::infinity())) return S(0);
+      for_each_segment(transform.cost(), j, rows.scratch.col(worker).data(),
+                       [&](Index first, Index count, S const* c) {
+                         column(j) += exponentials(f.data() + first, g(j), c, blur.inverse,
+                                                   w.data() + first, e + first, count);
+                         paid(j) += weighted_cost(w.data() + first, e + first, c, count);
+                       });
+      return v(j);
+    });
+    x.rows.resize(n());
+    x.cols.resize(m());
+    Wide linear = 0, dual = 0, penalty = 0, error = 0, moved = 0, spent = 0;
+    auto const side = [&](Price price, VectorX<S> const& weights, VectorX<S> const& p,
+                          VectorX<Wide> const& ratio, VectorX<S>& sums) {
+      for (Index i = 0; i < weights.size(); ++i) {
+        Wide const weight = Wide(weights(i)), sum = weight > 0 ? weight * ratio(i) : Wide(0);
+        sums(i) = S(mass * sum);
+        if (!(weight > 0)) continue;
+        bool const on = std::isfinite(p(i));
+        if (on) linear += sum * Wide(p(i));
+        dual += on               ? weight * price.conjugate(Wide(p(i)))
+                : price.finite() ? weight * Wide(price.rho)
+                                 : Wide(0);
+        error +=
+            std::abs(sum - (on || !price.finite() ? weight * (on ? price.kept(Wide(p(i))) : Wide(1))
+                                                  : Wide(0)));
+        if (price.finite()) {
+          Wide const share = sum > 0 ? sum * std::log(ratio(i)) : Wide(0);
+          penalty += Wide(price.rho) * (share - sum + weight);
+        }
+      }
+    };
+    side(price_a, w, f, rows.total, x.rows);
+    side(price_b, v, g, column, x.cols);
+    for (Index j = 0; j < m(); ++j) {
+      if (!(v(j) > 0)) continue;
+      moved += Wide(v(j)) * column(j);
+      spent += Wide(v(j)) * paid(j);
+    }
+    Wide const excess = Wide(epsilon) * (moved - 1);
+    x.transport_cost = mass * spent;
+    x.transported_mass = mass * moved;
+    x.regularised_cost = mass * (linear - excess + penalty);
+    x.dual_value = mass * (dual - excess);
+    x.marginal_error = error > 0 ? double(error / moved) : 0;
+  }
+};
+
+}  // namespace monge::ot::detail

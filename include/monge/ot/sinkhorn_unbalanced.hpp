@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Entropic transport between measures whose masses differ, or whose mass need not all be moved.
+///
+/// Problem. With M = sqrt(sum a * sum b) and Q = a b' / M,
+///
+///     minimise  <C, P> + epsilon KL(P | Q) + rho_a KL(P 1 | a) + rho_b KL(P' 1 | b)  over  P >= 0.
+///
+/// An infinite rho makes its marginal a constraint, so that two infinite ones are the problem of
+/// sinkhorn.hpp. rho is in units of C: mass is destroyed rather than moved where moving it costs
+/// more than about rho_a + rho_b. Values are homogeneous: scaling a and b scales them and the plan.
+///
+/// Method. P_ij = Q_ij exp((f_i + g_j - C_ij) / epsilon) for the maximiser of the concave dual
+///
+///     rho_a <a, 1 - exp(-f / rho_a)> + rho_b <b, 1 - exp(-g / rho_b)> - epsilon (sum P - sum Q).
+///
+/// With s_i = -epsilon log sum_j (b_j / M) exp((g_j - C_ij) / epsilon) the best f for a given g is
+/// rho_a / (rho_a + epsilon) s. Alternating these is slow when rho is large: the total mass settles
+/// last. So each half step maximises over f and over a common translation of the other side at
+/// once, f = rho_a / (rho_a + epsilon) (s + k) and g - k, which has the closed form
+///
+///     k = rho_b (rho_a + epsilon) / (rho_a + rho_b + epsilon)
+///           log( <a, exp(-s / (rho_a + epsilon))> / <b, exp(-g / rho_b)> )
+///
+/// and is the translation-invariant iteration of [SVP22]. Both half steps share one read of the
+/// cost. epsilon is annealed as in sinkhorn.
+///
+/// Cost: n m exponentials per iteration; O(n + m) memory beyond the cost. The number of iterations
+/// grows like (rho_a + rho_b) / epsilon at most, and no faster than that of sinkhorn.
+///
+/// [SVP22] T. Sejourne, F.-X. Vialard, G. Peyre, Faster unbalanced optimal transport: translation
+///         invariant Sinkhorn and 1-D Frank-Wolfe, AISTATS 2022, section 3.
+/// [CPSV18] L. Chizat, G. Peyre, B. Schmitzer, F.-X. Vialard, Scaling algorithms for unbalanced
+///         optimal transport problems, Mathematics of Computation 87 (2018).
+/// Deviation: the entropy is relative to a b' / M; [SVP22] has a b' without M.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include <monge/core/certify.hpp>
+#include <monge/core/iterate.hpp>
+#include <monge/core/parallel.hpp>
+#include <monge/core/require.hpp>
+#include <monge/ot/cost.hpp>
+#include <monge/ot/detail/annealing.hpp>
+#include <monge/ot/detail/soft_transform.hpp>
+#include <monge/ot/detail/unbalanced_problem.hpp>
+#include <monge/ot/sinkhorn.hpp>
+
+namespace monge::ot {
+
+/// Tunables of sinkhorn_unbalanced.
+struct SinkhornUnbalancedOptions {
+  /// Entropic strength in units of the cost; > 0, no default (0.05 * mean cost is a good start).
+  std::optional<double> epsilon = {};
+  double rho_a = infinity;  ///< price of a's mass, in units of the cost; > 0, infinite: P 1 = a
+  double rho_b = infinity;  ///< price of b's mass, likewise
+  /// Bound on marginal_error. Unset: 1e-9 (float: 1e-5), or the rounding error of the exponent,
+  /// u max|C| / epsilon, if that is larger.
+  std::optional<double> tolerance = {};
+  Index max_iterations = 100'000;  ///< full updates, over all levels
+  double max_seconds = infinity;   ///< wall time
+  Index observe_every = 10;        ///< stride of the observer, in iterations
+  /// epsilon falls by this factor from level to level, from a tenth of the largest cost; 1 starts
+  /// at the final epsilon. A run from given potentials always does.
+  double annealing = 0.25;
+  Parallel parallel = {};  ///< threads; the result does not depend on it
+};
+
+/// The answer of sinkhorn_unbalanced; an EntropicSolution, so that plan, apply, sparse_plan and
+/// position_gradient take it.
+template <RealScalar S>
+struct SinkhornUnbalancedResult {
+  VectorX<S> f;             ///< n: row potentials in units of C
+  VectorX<S> g;             ///< m: column potentials
+  VectorX<S> a;             ///< n: the weights, as given (if both rho are infinite, balanced)
+  VectorX<S> b;             ///< m
+  VectorX<S> rows;          ///< n: P 1, the mass that leaves each point
+  VectorX<S> cols;          ///< m: P' 1, the mass that arrives
+  double epsilon = 0;       ///< the entropic strength that was used
+  double rho_a = infinity;  ///< as given
+  double rho_b = infinity;  ///< as given
+  double tolerance = 0;     ///< the tolerance that was used
+
+  wide_t<S> transport_cost = 0;    ///< <C, P>
+  wide_t<S> transported_mass = 0;  ///< sum P
+  wide_t<S> regularised_cost = 0;  ///< the objective at P; above the optimum if both rho are finite
+  wide_t<S> dual_value = 0;        ///< of f and g; never above the optimum
+  /// |P 1 - a exp(-f / rho_a)|_1 + |P' 1 - b exp(-g / rho_b)|_1 over sum P: 0 at the optimum, and
+  /// what sinkhorn calls by this name if both rho are infinite.
+  double marginal_error = infinity;
+
+  Status status = Status::not_run;
+  Index iterations = 0;
+  double seconds = 0;
+
+  [[nodiscard]] bool converged() const { return status == Status::converged; }
+  [[nodiscard]] auto numbers() const {
+    return std::tie(f, g, a, b, rows, cols, transport_cost, transported_mass, regularised_cost,
+                    dual_value, marginal_error);
+  }
+};
+
+/// The method as a value that monge::iterate drives. Owns its cost and weights.
+template <CostOperator C>
+class SinkhornUnbalanced {
+ public:
+  using S = scalar_t<C>;
+  using Wide = wide_t<S>;
+
+  /// Everything that changes while it runs. Copy it to keep a checkpoint.
+  struct State {
+    VectorX<S> f, g;            // f best for g; -infinity where a row takes no part
+    VectorX<S> soft_f, soft_g;  // the soft transforms s that they came from
+    double error = infinity;    // of (f, g), free: the rows are exact
+    bool primed = false;        // f is best for g at this level
+    Index level = 0;            // of the annealing; counts down to 0
+    Index steps = 0;            // at this level
+    Index iterations = 0;
+    double least_error = infinity;
+    Index least_iteration = 0;
+    // Workspace.
+    VectorX<S> next_g, next_soft_f;
+    detail::RowSums<S> rows;
+    // Written by finish.
+    detail::UnbalancedAnswer<S> answer;
+  };
+
+  SinkhornUnbalanced(C cost, Eigen::Ref<VectorX<S> const> const& a,
+                     Eigen::Ref<VectorX<S> const> const& b, SinkhornUnbalancedOptions options,
+                     Potentials<S> start = {})
+      : problem_("sinkhorn_unbalanced", cost, a, b, options),
+        transform_(std::move(cost), options.parallel),
+        options_(std::move(options)),
+        start_(std::move(start)),
+        annealing_(problem_.epsilon, options_.annealing, problem_.largest_cost) {
+    detail::require_limits("sinkhorn_unbalanced", options_.max_iterations, options_.max_seconds);
+    detail::require(options_.observe_every > 0, "sinkhorn_unbalanced: observe_every is ",
+                    options_.observe_every, "; it must be at least 1");
+    detail::require_annealing("sinkhorn_unbalanced", options_.annealing);
+    problem_.check_start("sinkhorn_unbalanced", start_);
+  }
+
+  [[nodiscard]] State init() const {
+    State state;
+    bool const given = start_.f.size() > 0;
+    state.f = given ? start_.f : VectorX<S>(VectorX<S>::Zero(problem_.n()));
+    state.g = given ? start_.g : VectorX<S>(VectorX<S>::Zero(problem_.m()));
+    state.soft_f = state.next_soft_f = state.f;
+    state.soft_g = state.next_g = state.g;
+    problem_.switch_off(state.f);
+    state.rows = transform_.workspace();
+    state.level = given ? 0 : annealing_.levels;
+    return state;
+  }
+
+  [[nodiscard]] Advance advance(State& state, Index k) const {
+    for (Index step = 0; step < k; ++step) {
+      Status const status = iteration(state);
+      if (status != Status::running) return {status, step + 1};
+    }
+    return {Status::running, k};
+  }
+
+  [[nodiscard]] double error(State const& state) const { return state.error; }
+
+  /// Rebuilds the plan from the potentials and measures it.
+  [[nodiscard]] Status finish(State& state, Status status) const {
+    state.answer = problem_.answer(transform_, state.f, state.g, state.rows);
+    if (status == Status::infeasible || status == Status::non_finite) return status;
+    state.error = state.answer.marginal_error;
+    if (status == Status::converged && !(state.error <= problem_.tolerance)) {
+      return Status::precision_limit;
+    }
+    return status;
+  }
+
+  /// The result of a finished run.
+  [[nodiscard]] SinkhornUnbalancedResult<S> result(Outcome<State> const& run) const {
+    detail::UnbalancedAnswer<S> const& x = run.state.answer;
+    SinkhornUnbalancedResult<S> r;
+    r.f = x.f;
+    r.g = x.g;
+    r.a = problem_.a;
+    r.b = problem_.b;
+    r.rows = x.rows;
+    r.cols = x.cols;
+    r.epsilon = problem_.epsilon;
+    r.rho_a = options_.rho_a;
+    r.rho_b = options_.rho_b;
+    r.tolerance = problem_.tolerance;
+    r.transport_cost = x.transport_cost;
+    r.transported_mass = x.transported_mass;
+    r.regularised_cost = x.regularised_cost;
+    r.dual_value = x.dual_value;
+    r.marginal_error = x.marginal_error;
+    r.status = run.status;
+    r.iterations = run.state.iterations;
+    r.seconds = run.statistics.seconds;
+    return detail::certified(std::move(r));
+  }
+
+ private:
+  /// Both half steps in one read. The error is that of (f, g) before it, and if it is small enough
+  /// they are kept as they are.
+  Status iteration(State& state) const {
+    detail::Blur<S> const at = annealing_.blur(state.level);
+    Wide const epsilon = at.epsilon;
+    detail::Price const &a = problem_.price_a, &b = problem_.price_b;
+    S const damping = S(b.damping(epsilon));
+    transform_.both(at, state.f, problem_.w, problem_.v, state.rows, state.soft_g, state.next_g,
+                    state.next_soft_f, [&](S t) { return damping * t; });
+    ++state.iterations;
+    ++state.steps;
+    if (!problem_.has_partners(state.soft_g, state.next_soft_f)) return Status::infeasible;
+    state.error = state.primed ? problem_.column_error(epsilon, state.g, state.soft_g) : infinity;
+    if (state.level == 0 && state.error <= 0.9 * problem_.tolerance) return Status::converged;
+
+    // The columns, with a translation of the rows.
+    Wide const up =
+        detail::translation(epsilon, b, problem_.v, state.soft_g, a, problem_.w, state.f);
+    state.g = state.next_g;
+    state.g.array() += damping * S(up);
+    state.soft_f = state.next_soft_f;
+    state.soft_f.array() -= damping * S(up);
+    // The rows, with a translation of the columns.
+    Wide const down =
+        detail::translation(epsilon, a, problem_.w, state.soft_f, b, problem_.v, state.g);
+    state.f = S(a.damping(epsilon)) * (state.soft_f.array() + S(down)).matrix();
+    problem_.switch_off(state.f);
+    state.g.array() -= S(down);
+    state.primed = true;
+    if (state.level > 0 &&
+        (state.steps >= 4 || state.error <= std::max(1e-2, problem_.tolerance))) {
+      --state.level;
+      state.steps = 0;
+      state.primed = false;  // f is best for g at the epsilon before
+    }
+    return state.level == 0 && stagnates(state) ? Status::precision_limit : Status::running;
+  }
+
+  /// The error sits at the rounding floor and has not reached a new minimum for 100 iterations.
+  bool stagnates(State& state) const {
+    if (state.error < state.least_error) {
+      state.least_error = state.error;
+      state.least_iteration = state.iterations;
+    }
+    return state.iterations - state.least_iteration >= 100 &&
+           state.error <= 64 * problem_.rounding_floor(state.f, state.g);
+  }
+
+  detail::UnbalancedProblem<S> problem_;
+  detail::SoftTransform<C> transform_;
+  SinkhornUnbalancedOptions options_;
+  Potentials<S> start_;
+  detail::Annealing<S> annealing_;
+};
+
+/// Unbalanced entropic transport between weights a (n) and b (m) for the cost C (n x m).
+///
+///     auto r = monge::ot::sinkhorn_unbalanced(C, a, b, {.epsilon = 0.05, .rho_a = 1, .rho_b = 1});
+///
+/// C, a and b as in sinkhorn; the masses of a and b may differ unless both rho are infinite. Rows
+/// and columns whose pairs are all forbidden lose their mass if their rho is finite. Converged
+/// means that marginal_error <= tolerance for the plan rebuilt from the returned potentials. Other
+/// ends as in sinkhorn. The observer sees the marginal error.
+template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
+[[nodiscard]] SinkhornUnbalancedResult<scalar_t<C>> sinkhorn_unbalanced(
+    C const& cost, A const& a, B const& b, SinkhornUnbalancedOptions const& options,
+    Potentials<scalar_t<C>> const& start = {}, Watch&& observer = {}) {
+  using S = scalar_t<C>;
+  auto const solve = [&](auto const& operand, auto const& rows, auto const& cols,
+                         SinkhornUnbalancedOptions const& chosen, Potentials<S> const& from) {
+    SinkhornUnbalanced<std::remove_cvref_t<decltype(operand)>> const method(operand, rows, cols,
+                                                                            chosen, from);
+    return method.result(iterate(method,
+                                 {chosen.max_iterations, chosen.max_seconds, chosen.observe_every},
+                                 std::forward<Watch>(observer)));
+  };
+  Eigen::Ref<VectorX<S> const> const rows(detail::as_column(a)), cols(detail::as_column(b));
+  if constexpr (detail::is_row_major<C>) {
+    Eigen::Ref<MatrixX<S> const> const transposed(cost.transpose());
+    detail::check_transposed_input<S>(transposed, rows, cols, options);
+    SinkhornUnbalancedOptions swapped = options;
+    std::swap(swapped.rho_a, swapped.rho_b);
+    auto r =
+        solve(detail::view<S>(transposed), cols, rows, swapped, Potentials<S>{start.g, start.f});
+    std::swap(r.f, r.g);
+    std::swap(r.a, r.b);
+    std::swap(r.rows, r.cols);
+    std::swap(r.rho_a, r.rho_b);
+    return r;
+  } else if constexpr (CostOperator<C>) {
+    return solve(detail::CostReference<C>(cost), rows, cols, options, start);
+  } else {
+    Eigen::Ref<MatrixX<S> const> const bound(cost);
+    return solve(detail::view<S>(bound), rows, cols, options, start);
+  }
+}
+
+/// Derivatives of a regularised cost with respect to the weights.
+template <RealScalar S>
+struct WeightGradient {
+  VectorX<S> a;  ///< n
+  VectorX<S> b;  ///< m
+};
+
+/// The derivatives of regularised_cost with respect to a and b, zero weights included. If both rho
+/// are infinite they hold along changes that keep the masses equal.
+template <RealScalar S>
+[[nodiscard]] WeightGradient<S> weight_gradient(SinkhornUnbalancedResult<S> const& r) {
+  using Wide = wide_t<S>;
+  Wide const epsilon = Wide(r.epsilon), mass = r.transported_mass;
+  Wide const mass_a = r.a.template cast<Wide>().sum(), mass_b = r.b.template cast<Wide>().sum();
+  Wide const mean = std::sqrt(mass_a) * std::sqrt(mass_b);
+  // d/da_i of the dual, in which Q = a b' / M depends on a as well.
+  auto const side = [&](VectorX<S> const& p, double rho, Wide own) {
+    VectorX<S> gradient(p.size());
+    detail::Price const price{rho};
+    for (Index i = 0; i < p.size(); ++i) {
+      gradient(i) = S(price.conjugate(Wide(p(i))) -
+                      epsilon * (price.kept(Wide(p(i))) - (mean + mass) / (2 * own)));
+    }
+    return gradient;
+  };
+  return {side(r.f, r.rho_a, mass_a), side(r.g, r.rho_b, mass_b)};
+}
+
+}  // namespace monge::ot

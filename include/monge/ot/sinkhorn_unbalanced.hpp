@@ -46,7 +46,6 @@
 #include <monge/core/parallel.hpp>
 #include <monge/core/require.hpp>
 #include <monge/ot/cost.hpp>
-#include <monge/ot/detail/annealing.hpp>
 #include <monge/ot/detail/soft_transform.hpp>
 #include <monge/ot/detail/unbalanced_problem.hpp>
 #include <monge/ot/sinkhorn.hpp>
@@ -141,7 +140,9 @@ class SinkhornUnbalanced {
     detail::require_limits("sinkhorn_unbalanced", options_.max_iterations, options_.max_seconds);
     detail::require(options_.observe_every > 0, "sinkhorn_unbalanced: observe_every is ",
                     options_.observe_every, "; it must be at least 1");
-    detail::require_annealing("sinkhorn_unbalanced", options_.annealing);
+    detail::require(options_.annealing > 0 && options_.annealing <= 1,
+                    "sinkhorn_unbalanced: annealing is ", options_.annealing,
+                    "; it must be above 0 and at most 1");
     problem_.check_start("sinkhorn_unbalanced", start_);
   }
 
@@ -257,7 +258,7 @@ class SinkhornUnbalanced {
   detail::SoftTransform<C> transform_;
   SinkhornUnbalancedOptions options_;
   Potentials<S> start_;
-  detail::Annealing<S> annealing_;
+  detail::EpsilonLadder<S> annealing_;
 };
 
 /// Unbalanced entropic transport between weights a (n) and b (m) for the cost C (n x m).

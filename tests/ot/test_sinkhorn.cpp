@@ -143,7 +143,11 @@ TEST_CASE("sinkhorn: the reported values are those of the plan", "[sinkhorn]") {
 
 TEST_CASE("sinkhorn: the dual never decreases and the marginal error never grows", "[sinkhorn]") {
   Problem const p = clouds(20, 30, 7);
-  ot::Sinkhorn const method(ot::DenseCost<double>(p.C), p.a, p.b, {.epsilon = 0.01});
+  ot::Sinkhorn const method(ot::DenseCost<double>(p.C), p.a, p.b,
+                            {.epsilon = 0.01,
+                             .acceleration = ot::Acceleration::none,
+                             .annealing = 1,
+                             .kernel_bytes = GENERATE(0.0, 1e9)});
   auto state = method.init();
   double dual = -infinity, error = infinity;
   for (int k = 0; k < 200; ++k) {
@@ -498,7 +502,8 @@ TEST_CASE("sinkhorn: resuming from a copied State equals the uninterrupted run",
 
 TEST_CASE("sinkhorn: observer and limits", "[sinkhorn]") {
   Problem const p = clouds(40, 40, 53);
-  ot::SinkhornOptions options{.epsilon = 0.01, .tolerance = 1e-12, .observe_every = 3};
+  ot::SinkhornOptions options{
+      .epsilon = 0.01, .tolerance = 1e-12, .observe_every = 3, .annealing = 1};
   std::vector<Progress> seen;
   auto const stopped = ot::sinkhorn(p.C, p.a, p.b, options, {}, [&](Progress const& progress) {
     seen.push_back(progress);
@@ -522,6 +527,7 @@ TEST_CASE("sinkhorn: observer and limits", "[sinkhorn]") {
   options.max_iterations = 1'000'000'000;
   options.tolerance = 1e-300;
   options.epsilon = 1e-4;
+  options.acceleration = ot::Acceleration::none;  // does not come near the rounding floor
   options.max_seconds = 0.02;
   CHECK(ot::sinkhorn(p.C, p.a, p.b, options).status == Status::time_limit);
 }
@@ -540,6 +546,102 @@ TEST_CASE("sinkhorn: iterations allocate nothing", "[sinkhorn]") {
       support::weights(50, 5), {.epsilon = 0.05});
   auto state = lazy.init();
   CHECK(test::allocations([&] { static_cast<void>(lazy.advance(state, 5)); }) == 0);
+}
+
+TEST_CASE("sinkhorn: log domain, whole kernel and compressed kernel give one answer",
+          "[sinkhorn]") {
+  Problem const p = clouds(150, 130, 71);
+  double const entries = 150 * 130;
+  for (double const epsilon : {0.3, 0.01, 1e-3}) {
+    CAPTURE(epsilon);
+    ot::SinkhornOptions options{.epsilon = epsilon, .tolerance = 1e-11, .kernel_bytes = 0.0};
+    ot::Sinkhorn const log_domain(ot::DenseCost<double>(p.C), p.a, p.b, options);
+    auto const r = iterate(log_domain, {100'000});
+    REQUIRE(r.status == Status::converged);
+    CHECK(r.state.kernel.cost_reads() == r.state.kernel.reads());
+    for (double const bytes : {2.0 * entries, 8.0 * entries}) {  // room for some, and for all
+      CAPTURE(bytes);
+      options.kernel_bytes = bytes;
+      ot::Sinkhorn const method(ot::DenseCost<double>(p.C), p.a, p.b, options);
+      auto const s = iterate(method, {100'000});
+      REQUIRE(s.status == Status::converged);
+      CHECK(std::abs(s.state.answer.transport_cost - r.state.answer.transport_cost) < 1e-10);
+      // The slowest modes of f are known to the tolerance over 1 less the rate of convergence.
+      CHECK((s.state.answer.f - r.state.answer.f).lpNorm<Eigen::Infinity>() < 1e-6 * epsilon);
+      bool const sparse = epsilon < 0.005;
+      if (sparse || bytes > 4 * entries) {
+        CHECK(s.state.kernel.cost_reads() < s.state.kernel.reads() / 2);
+      }
+      if (sparse) CHECK(s.state.kernel.fill() < 0.15);
+      if (!sparse && bytes > 4 * entries) {
+        CHECK(s.state.kernel.cost_reads() <= 3);
+        CHECK(s.state.kernel.fill() == 1.0);
+      }
+    }
+  }
+}
+
+TEST_CASE("sinkhorn: accelerated or not, the answer is the same and comes sooner", "[sinkhorn]") {
+  Problem const p = clouds(60, 70, 73);
+  auto const solve = [&](ot::Acceleration acceleration, double annealing) {
+    return ot::sinkhorn(p.C, p.a, p.b,
+                        {.epsilon = 0.01,
+                         .tolerance = 1e-11,
+                         .acceleration = acceleration,
+                         .annealing = annealing});
+  };
+  auto const plain = solve(ot::Acceleration::none, 1);
+  REQUIRE(plain.status == Status::converged);
+  for (auto const acceleration :
+       {ot::Acceleration::none, ot::Acceleration::over_relaxation, ot::Acceleration::anderson}) {
+    for (double const annealing : {1.0, 0.5, 0.25, 0.3}) {
+      CAPTURE(int(acceleration), annealing);
+      auto const r = solve(acceleration, annealing);
+      REQUIRE(r.status == Status::converged);
+      CHECK(std::abs(marginal_error(p.C, r) - r.marginal_error) < 1e-13);
+      CHECK((r.f - plain.f).lpNorm<Eigen::Infinity>() < 1e-10);
+      if (acceleration != ot::Acceleration::none) CHECK(3 * r.iterations < plain.iterations);
+    }
+  }
+}
+
+TEST_CASE("sinkhorn: no acceleration ever lowers the dual by more than rounding", "[sinkhorn]") {
+  Problem const p = clouds(40, 30, 77);
+  for (auto const acceleration : {ot::Acceleration::over_relaxation, ot::Acceleration::anderson}) {
+    CAPTURE(int(acceleration));
+    ot::Sinkhorn const method(
+        ot::DenseCost<double>(p.C), p.a, p.b,
+        {.epsilon = 0.003, .tolerance = 1e-12, .acceleration = acceleration, .annealing = 1});
+    auto state = method.init();
+    double dual = -infinity;
+    for (int k = 0; k < 300; ++k) {
+      if (method.advance(state, 1).status != Status::running) break;
+      REQUIRE(double(state.value) >= dual - 1e-13);
+      dual = double(state.value);
+    }
+  }
+}
+
+TEST_CASE("sinkhorn: a kernel follows potentials that drift far", "[sinkhorn]") {
+  // From zero, without annealing, the exponents have hundreds of units to go, in many small steps
+  // after the kernel was stored.
+  Problem const p = clouds(50, 60, 79);
+  for (auto const acceleration : {ot::Acceleration::none, ot::Acceleration::anderson}) {
+    CAPTURE(int(acceleration));
+    ot::SinkhornOptions options{.epsilon = 1e-3,
+                                .tolerance = 1e-10,
+                                .acceleration = acceleration,
+                                .annealing = 1,
+                                .kernel_bytes = 0.0};
+    ot::Sinkhorn const log_domain(ot::DenseCost<double>(p.C), p.a, p.b, options);
+    options.kernel_bytes = 1e9;
+    ot::Sinkhorn const stored(ot::DenseCost<double>(p.C), p.a, p.b, options);
+    auto const r = iterate(log_domain, {2000}), s = iterate(stored, {2000});
+    CHECK(r.state.f.cwiseAbs().maxCoeff() / 1e-3 > 200);
+    CHECK(s.state.kernel.cost_reads() < 10);
+    CHECK(s.status == r.status);
+    CHECK(std::abs(s.state.answer.dual_value - r.state.answer.dual_value) < 1e-11);
+  }
 }
 
 TEST_CASE("sinkhorn: misuse is refused in the caller's words", "[sinkhorn]") {

@@ -204,6 +204,16 @@ class PointCloud {
   [[nodiscard]] Index rows() const { return fills_segments ? x_.rows() : x_.cols(); }
   [[nodiscard]] Index cols() const { return y_.cols(); }
 
+  /// The points as columns, d x n and d x m (as the cost prepared them).
+  [[nodiscard]] MatrixX<S> X() const {
+    if constexpr (fills_segments) {
+      return x_.transpose();
+    } else {
+      return x_;
+    }
+  }
+  [[nodiscard]] MatrixX<S> const& Y() const { return y_; }
+
   S const* column_segment(Index j, Index first, Index count, S* scratch) const {
     if constexpr (fills_segments) {
       cost_.segment(x_.data() + first, x_.rows(), y_.col(j).data(), y_.rows(), count, scratch);
@@ -333,6 +343,7 @@ class CostReference {
   using Scalar = scalar_t<C>;
 
   explicit CostReference(C const& cost) : cost_(&cost) {}
+  [[nodiscard]] C const& borrowed() const { return *cost_; }
 
   [[nodiscard]] Index rows() const { return cost_->rows(); }
   [[nodiscard]] Index cols() const { return cost_->cols(); }
@@ -344,6 +355,16 @@ class CostReference {
  private:
   C const* cost_;
 };
+
+/// Whether a cost keeps n m entries in memory.
+template <class C>
+inline constexpr bool holds_entries = false;
+template <RealScalar S>
+inline constexpr bool holds_entries<DenseCost<S>> = true;
+template <RealScalar S>
+inline constexpr bool holds_entries<DenseCostView<S>> = true;
+template <CostOperator C>
+inline constexpr bool holds_entries<CostReference<C>> = holds_entries<C>;
 
 /// A matrix argument whose rows are contiguous: solvers work on its transpose.
 template <class C>

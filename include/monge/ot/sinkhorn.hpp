@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// Entropic optimal transport by Sinkhorn's algorithm in the log domain.
+/// Entropic optimal transport by Sinkhorn's algorithm, safe at every epsilon.
 ///
 /// Problem. With M = sqrt(sum a * sum b) and Q = a b' / M,
 ///
@@ -10,20 +10,25 @@
 /// The solution is P_ij = Q_ij exp((f_i + g_j - C_ij) / epsilon). epsilon is in units of C.
 ///
 /// Method. Block ascent on the dual <a, f> + <b, g> - epsilon (sum P - sum Q): g makes the column
-/// sums right, then f the row sums. Both updates share one read of the cost and one exponential per
-/// entry: while column j is in the cache its sum s_j = sum_i (a_i/M) e_ij is formed,
-/// g_j <- g_j - epsilon log s_j, and e_ij / s_j is added to the row sums. The current potentials
-/// serve as the shift that a log-sum-exp needs; a column or row whose sum leaves the trusted range
-/// is redone with its true maximum, so that no epsilon overflows or underflows.
+/// sums right, then f the row sums. Both updates share one read: while column j is in the cache its
+/// sum s_j = sum_i (a_i/M) e_ij is formed, g_j <- g_j - epsilon log s_j, and e_ij / s_j is added to
+/// the row sums. A read is one of the cost, with one exponential per entry, or one of a stored
+/// kernel without any (detail/scaling_kernel.hpp); the switch needs no choice and leaves no epsilon
+/// that overflows or underflows. epsilon is annealed, and the last steps are combined by Anderson's
+/// acceleration; a point that it proposes must raise the dual by a share of what Sinkhorn's own
+/// step would have gained, otherwise plain steps go on. So the method converges like the plain one
+/// from any start, in about the square root of its iterations.
 ///
 /// The marginal error of (f, new g) is known before f is updated, at no cost: the column sums are
 /// exact and row i has mass a_i r_i, where f_i <- f_i - epsilon log r_i is the update that follows.
 ///
-/// Cost: n m exponentials per iteration, O(n m); memory O(n + m) beyond the cost. The number of
-/// iterations grows like max|C| / epsilon: for very small epsilon prefer an exact solver.
+/// Cost: O(n m) per iteration; memory for the kernel, n m or what kernel_bytes allows, and 40 (n +
+/// m) for the acceleration. For very small epsilon prefer sinkhorn_newton or an exact solver.
 ///
 /// [SK67] R. Sinkhorn, P. Knopp, Concerning nonnegative matrices and doubly stochastic matrices,
 ///        Pacific J. Math. 21 (1967). [Cu13] M. Cuturi, Sinkhorn distances, NeurIPS 2013.
+/// [An65] D. G. Anderson, Iterative procedures for nonlinear integral equations, J. ACM 12 (1965).
+/// [Sc19] B. Schmitzer, Stabilized sparse scaling algorithms, SIAM J. Sci. Comput. 41 (2019).
 /// [PC19] G. Peyre, M. Cuturi, Computational optimal transport, 2019, section 4.4 (log domain).
 /// Deviation: [PC19] weighs the entropy by the counting measure; here it is relative to Q, so that
 /// potentials do not depend on how finely the same measure is sampled.
@@ -41,10 +46,20 @@
 #include <monge/core/parallel.hpp>
 #include <monge/core/require.hpp>
 #include <monge/ot/cost.hpp>
-#include <monge/ot/detail/entropic_pass.hpp>
+#include <monge/ot/detail/anderson.hpp>
+#include <monge/ot/detail/annealing.hpp>
 #include <monge/ot/detail/entropic_problem.hpp>
+#include <monge/ot/detail/relaxation.hpp>
+#include <monge/ot/detail/scaling_kernel.hpp>
 
 namespace monge::ot {
+
+/// What is made of Sinkhorn's steps.
+enum class Acceleration {
+  none,             ///< plain alternating scaling
+  over_relaxation,  ///< both updates go beyond the exact potential; the factor adapts
+  anderson,         ///< the last few steps are combined
+};
 
 /// Tunables of sinkhorn.
 struct SinkhornOptions {
@@ -54,10 +69,19 @@ struct SinkhornOptions {
   /// Bound on marginal_error, which is relative to the mass. Unset: 1e-9 (float: 1e-5), or the
   /// rounding error of the exponent, u max|C| / epsilon, if that is larger.
   std::optional<double> tolerance = {};
-  Index max_iterations = 100'000;  ///< full updates (both potentials)
+  Index max_iterations = 100'000;  ///< full updates (both potentials), over all levels
   double max_seconds = infinity;   ///< wall time
   Index observe_every = 10;        ///< stride of the observer, in iterations
-  Parallel parallel = {};          ///< threads; the result does not depend on it
+  Acceleration acceleration = Acceleration::anderson;
+  Index depth = 20;  ///< steps that Anderson's acceleration combines, 1 to 24
+  /// epsilon falls by this factor from level to level, from a tenth of the largest cost; 1 starts
+  /// at the final epsilon. A run from given potentials always does.
+  double annealing = 0.25;
+  Index annealing_iterations = 4;  ///< at most, at each level before the last
+  /// Memory for a stored kernel; 0 works in the log domain throughout. Unset: the size of a dense
+  /// cost, 64 MiB for a lazy one.
+  std::optional<double> kernel_bytes = {};
+  Parallel parallel = {};  ///< threads; the result does not depend on it
 };
 
 /// Dual potentials, n and m. As a start either both are empty or both have the full size; only
@@ -103,16 +127,26 @@ class Sinkhorn {
 
   /// Everything that changes while it runs. Copy it to keep a checkpoint.
   struct State {
-    // Updated by every iteration. f_i = -infinity where a_i = 0, and likewise g.
+    // The point of the next iteration; g is what the last one made of it. f_i = -infinity where
+    // a_i = 0, and likewise g.
     VectorX<S> f, g;
-    double error = infinity;  // marginal error of (f before its update, g): free, see above
+    bool proposed = false;  // f comes from the acceleration and must prove itself
+    // The last point that was accepted, after its step of Sinkhorn.
+    VectorX<S> kept_f, kept_g;
+    Wide value = 0;           // its dual over M
+    double error = infinity;  // and marginal error, free, before the step
+    Index level = 0;          // of the annealing; counts down to 0
+    Index steps = 0;          // at this level
     Index iterations = 0;
-    // Updated when the error reaches a new minimum.
     double least_error = infinity;
     Index least_iteration = 0;
-    // Scratch of an iteration.
-    VectorX<S> next_f;
+    // Workspace.
+    VectorX<S> next;    // f after a step of Sinkhorn
+    VectorX<S> before;  // g before the read
     detail::RowSums<S> rows;
+    detail::ScalingKernel<S> kernel;
+    detail::Anderson<S> anderson;
+    detail::Relaxation relaxation;
     // Written by finish.
     detail::EntropicAnswer<S> answer;
   };
@@ -122,18 +156,32 @@ class Sinkhorn {
            SinkhornOptions options, Potentials<S> start = {})
       : problem_("sinkhorn", std::move(cost), a, b, options.epsilon, options.tolerance),
         options_(std::move(options)),
-        start_(std::move(start)) {
+        start_(std::move(start)),
+        annealing_(problem_.epsilon, options_.annealing, problem_.largest_cost) {
     detail::require_limits("sinkhorn", options_.max_iterations, options_.max_seconds);
     detail::require(options_.observe_every > 0, "sinkhorn: observe_every is ",
                     options_.observe_every, "; it must be at least 1");
+    detail::require(options_.depth >= 1 && options_.depth <= detail::Anderson<S>::most,
+                    "sinkhorn: depth is ", options_.depth, "; it must be from 1 to ",
+                    detail::Anderson<S>::most);
+    detail::require_annealing("sinkhorn", options_.annealing);
+    detail::require(options_.annealing_iterations >= 1, "sinkhorn: annealing_iterations is ",
+                    options_.annealing_iterations, "; it must be at least 1");
     detail::check_start("sinkhorn", problem_, start_);
   }
 
   [[nodiscard]] State init() const {
     State state;
     problem_.begin(start_, state.f, state.g);
+    state.next = state.kept_f = state.f;
+    state.before = state.kept_g = state.g;
     state.rows = detail::RowSums<S>(problem_.n(), problem_.m(), options_.parallel.workers());
-    state.next_f = state.f;
+    state.kernel = detail::ScalingKernel<S>(problem_.n(), problem_.m(),
+                                            problem_.kernel_bytes(options_.kernel_bytes));
+    if (options_.acceleration == Acceleration::anderson) {
+      state.anderson = detail::Anderson<S>(problem_.n(), options_.depth);
+    }
+    state.level = start_.f.size() > 0 ? 0 : annealing_.levels;
     return state;
   }
 
@@ -150,12 +198,13 @@ class Sinkhorn {
 
   /// Rebuilds the plan from the potentials, both marginals included, and holds it to the tolerance.
   [[nodiscard]] Status finish(State& state, Status status) const {
-    state.answer = problem_.answer(state.f, state.g, state.rows, options_.parallel);
+    bool const converged = status == Status::converged;
+    state.answer =
+        problem_.answer(converged ? state.f : state.kept_f, converged ? state.g : state.kept_g,
+                        state.rows, options_.parallel);
     if (status == Status::infeasible || status == Status::non_finite) return status;
     state.error = state.answer.marginal_error;
-    if (status == Status::converged && !(state.error <= problem_.tolerance)) {
-      return Status::precision_limit;
-    }
+    if (converged && !(state.error <= problem_.tolerance)) return Status::precision_limit;
     return status;
   }
 
@@ -170,24 +219,111 @@ class Sinkhorn {
   }
 
  private:
-  /// One full update. Ends with `converged` before f is touched if (f, new g) is good enough, so
-  /// that the error that was measured belongs to the potentials that are kept.
+  /// One full update at the current level.
   Status iteration(State& state) const {
-    detail::RowSums<S>& rows = state.rows;
-    rows.accumulate(options_.parallel, [&](Index j, int worker, S* e) {
-      if (!(problem_.v(j) > 0)) return S(0);
-      Wide const s = problem_.update_column(problem_.blur, state.f, state.g(j), j, e,
-                                            rows.scratch.col(worker).data());
-      return S(problem_.v(j) / s);  // turns e into the entries with the new g_j
-    });
+    detail::Blur<S> const at = annealing_.blur(state.level);
+    state.before = state.g;
+    S const relaxation = state.kernel.read(
+        problem_, {at, problem_.negligible(goal(state.level)), S(state.relaxation.factor)}, state.f,
+        state.g, state.rows, options_.parallel, state.next);
     ++state.iterations;
-    problem_.update_rows(problem_.blur, state.f, state.g, rows, options_.parallel, state.next_f);
-    state.error = double(problem_.row_error(rows.total));
-    // A tenth of the tolerance is left to the rounding of the certificate.
-    if (state.error <= 0.9 * problem_.tolerance) return Status::converged;
-    state.f.swap(state.next_f);
-    problem_.recentre(state.f, state.g);
-    return stagnates(state) ? Status::precision_limit : Status::running;
+    ++state.steps;
+    double const error =
+        double(problem_.row_error(state.rows.total)) + double(column_error(state, at, relaxation));
+    // Ends before f is touched, so that the error that was measured belongs to what is kept. A
+    // tenth of the tolerance is left to the rounding of the certificate.
+    if (state.level == 0 && error <= goal(0)) {
+      if (problem_.near_rounding(state.f, state.g) && state.kernel.distrust()) {
+        return Status::running;  // only a read of the cost can tell
+      }
+      state.error = error;
+      return Status::converged;
+    }
+    Wide const value = dual_value(state, at);
+    if (state.proposed && !acceptable(state, at, value, error)) {
+      restart_from_kept(state);
+      return Status::running;
+    }
+    state.value = value;
+    state.error = error;
+    state.kept_f = state.next;
+    state.kept_g = state.g;
+    bool const moved = problem_.recentre(state.kept_f, state.kept_g);
+    if (state.level > 0 &&
+        (error <= goal(state.level) || state.steps >= options_.annealing_iterations)) {
+      --state.level;
+      state.steps = 0;
+      state.kernel.anneal(at, annealing_.blur(state.level));
+      restart_from_kept(state);
+    } else if (moved) {
+      restart_from_kept(state);
+    } else {
+      propose(state, at);
+    }
+    return state.level == 0 && stagnates(state) ? Status::precision_limit : Status::running;
+  }
+
+  /// The marginal error at which a level ends.
+  [[nodiscard]] double goal(Index level) const {
+    return level == 0 ? 0.9 * problem_.tolerance : std::max(1e-2, problem_.tolerance);
+  }
+
+  /// sum_j v_j |column sum - 1|: zero unless g was relaxed.
+  [[nodiscard]] Wide column_error(State const& state, detail::Blur<S> at, S relaxation) const {
+    if (relaxation == 1) return 0;
+    Wide const beyond = Wide(relaxation - 1) / Wide(relaxation) / at.epsilon;
+    Wide sum = 0;
+    for (Index j = 0; j < problem_.m(); ++j) {
+      if (!(problem_.v(j) > 0)) continue;
+      sum +=
+          Wide(problem_.v(j)) * std::abs(std::expm1(beyond * Wide(state.g(j) - state.before(j))));
+    }
+    return sum;
+  }
+
+  /// The dual over M at (f, g): the mass of the plan is that of its rows.
+  [[nodiscard]] Wide dual_value(State const& state, detail::Blur<S> at) const {
+    return problem_.mean_potential(state.f, problem_.w) +
+           problem_.mean_potential(state.g, problem_.v) -
+           at.epsilon * problem_.excess_mass(state.rows.total);
+  }
+
+  /// The dual must have risen by a share of what Sinkhorn's step would have gained, at least
+  /// epsilon error^2 / 2 by Pinsker's inequality. Where rounding hides this, the error decides.
+  [[nodiscard]] bool acceptable(State const& state, detail::Blur<S> at, Wide value,
+                                double error) const {
+    Wide const rise = value - state.value;
+    if (rise >= Wide(0.05) * at.epsilon * Wide(state.error) * Wide(state.error)) return true;
+    return rise >= -problem_.dual_noise(state.value) && error <= 2 * state.error;
+  }
+
+  /// The next point at this level.
+  void propose(State& state, detail::Blur<S> at) const {
+    switch (options_.acceleration) {
+      case Acceleration::none:
+        state.f.swap(state.next);
+        break;
+      case Acceleration::over_relaxation:
+        state.relaxation.observe(state.error);
+        state.proposed = state.relaxation.factor > 1;
+        for (Index i = 0; i < problem_.n(); ++i) {
+          if (!(problem_.w(i) > 0)) continue;
+          state.f(i) += S(state.relaxation.factor) * (state.next(i) - state.f(i));
+        }
+        break;
+      case Acceleration::anderson:
+        state.proposed = state.anderson.propose(problem_.w, S(at.epsilon), state.f, state.next);
+        break;
+    }
+  }
+
+  /// Goes on by plain steps from the last point that was accepted.
+  void restart_from_kept(State& state) const {
+    state.f = state.kept_f;
+    state.g = state.kept_g;
+    state.proposed = false;
+    state.anderson.restart();
+    state.relaxation.restart();
   }
 
   /// The error sits at the rounding floor and has not reached a new minimum for 100 iterations.
@@ -197,12 +333,13 @@ class Sinkhorn {
       state.least_iteration = state.iterations;
     }
     return state.iterations - state.least_iteration >= 100 &&
-           state.error <= 64 * problem_.rounding_floor(state.f, state.g);
+           state.error <= 64 * problem_.rounding_floor(state.kept_f, state.kept_g);
   }
 
   detail::EntropicProblem<C> problem_;
   SinkhornOptions options_;
   Potentials<S> start_;
+  detail::Annealing<S> annealing_;
 };
 
 namespace detail {

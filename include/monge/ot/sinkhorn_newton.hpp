@@ -53,7 +53,9 @@
 #include <monge/core/require.hpp>
 #include <monge/linalg/conjugate_gradient.hpp>
 #include <monge/ot/cost.hpp>
+#include <monge/ot/detail/annealing.hpp>
 #include <monge/ot/detail/entropic_problem.hpp>
+#include <monge/ot/detail/scaling_kernel.hpp>
 #include <monge/ot/detail/sparse_laplacian.hpp>
 #include <monge/ot/sinkhorn.hpp>
 
@@ -74,6 +76,8 @@ struct SinkhornNewtonOptions {
   double annealing = 0.5;
   /// Entries below drop * |grad|_1 / n of their column are left out of the Hessian.
   double drop = 0.1;
+  /// Memory for a stored kernel, as in sinkhorn.
+  std::optional<double> kernel_bytes = {};
   Parallel parallel = {};  ///< threads; the result does not depend on it
 };
 
@@ -120,7 +124,8 @@ class SinkhornNewton {
     Index least_iteration = 0;
     std::vector<NewtonRecord> history;
     // Scratch.
-    VectorX<S> trial, trial_g;
+    VectorX<S> trial, trial_g, next;
+    detail::ScalingKernel<S> kernel;
     detail::RowSums<S> rows;
     detail::SparseLaplacian<S> laplacian;
     // Written by finish.
@@ -132,15 +137,14 @@ class SinkhornNewton {
                  Potentials<S> start = {})
       : problem_("sinkhorn_newton", std::move(cost), a, b, options.epsilon, options.tolerance),
         options_(std::move(options)),
-        start_(std::move(start)) {
+        start_(std::move(start)),
+        annealing_(problem_.epsilon, options_.annealing, problem_.largest_cost) {
     detail::require_limits("sinkhorn_newton", options_.max_iterations, options_.max_seconds);
     detail::require(options_.observe_every > 0, "sinkhorn_newton: observe_every is ",
                     options_.observe_every, "; it must be at least 1");
     detail::require(options_.warmup_iterations >= 0, "sinkhorn_newton: warmup_iterations is ",
                     options_.warmup_iterations, "; it must be at least 0");
-    detail::require(options_.annealing > 0 && options_.annealing <= 1,
-                    "sinkhorn_newton: annealing is ", options_.annealing,
-                    "; it must be above 0 and at most 1");
+    detail::require_annealing("sinkhorn_newton", options_.annealing);
     detail::require(options_.drop >= 0 && options_.drop < 1, "sinkhorn_newton: drop is ",
                     options_.drop, "; it must be at least 0 and below 1");
     detail::check_start("sinkhorn_newton", problem_, start_);
@@ -152,8 +156,12 @@ class SinkhornNewton {
     state.trial = state.sinkhorn = state.f;
     state.trial_g = state.g;
     state.r = VectorX<Wide>::Ones(problem_.n());
+    state.next = state.f;
+    state.kernel = detail::ScalingKernel<S>(problem_.n(), problem_.m(),
+                                            problem_.kernel_bytes(options_.kernel_bytes));
     state.rows = detail::RowSums<S>(problem_.n(), problem_.m(), options_.parallel.workers());
-    state.level = start_.f.size() > 0 ? 0 : levels();  // a start is good for the last epsilon
+    state.level =
+        start_.f.size() > 0 ? 0 : annealing_.levels;  // a start is good for the last epsilon
     return state;
   }
 
@@ -193,17 +201,6 @@ class SinkhornNewton {
   }
 
  private:
-  /// The number of levels above the last one.
-  [[nodiscard]] Index levels() const {
-    double const first = 0.1 * problem_.largest_cost;
-    if (options_.annealing >= 1 || !(first > problem_.epsilon)) return 0;
-    return Index(std::ceil(std::log(first / problem_.epsilon) / -std::log(options_.annealing)));
-  }
-  [[nodiscard]] detail::Blur<S> blur(Index level) const {
-    return level == 0
-               ? problem_.blur
-               : detail::Blur<S>(problem_.epsilon * std::pow(options_.annealing, -double(level)));
-  }
   /// The marginal error at which a level hands over to the next.
   [[nodiscard]] double goal(Index level) const {
     return level == 0 ? 0.9 * problem_.tolerance : std::max(0.05, problem_.tolerance);
@@ -224,8 +221,15 @@ class SinkhornNewton {
       record(state, 0, 0, 0);
     }
     while (state.error <= goal(state.level)) {
-      if (state.level == 0) return Status::converged;
+      if (state.level == 0) {
+        if (!problem_.near_rounding(state.f, state.g) || !state.kernel.distrust()) {
+          return Status::converged;
+        }
+        state.evaluated = false;  // only a read of the cost can tell
+        break;
+      }
       --state.level;
+      state.kernel.anneal(annealing_.blur(state.level + 1), annealing_.blur(state.level));
       state.f.swap(state.sinkhorn);  // a step that costs nothing
       state.warm = 0;
       state.evaluated = false;
@@ -251,28 +255,40 @@ class SinkhornNewton {
     return std::max(n * m / 5, 64 * (n + m));
   }
 
-  /// Reads the cost: g <- g(f), rows.total <- r, and the entries of the Hessian above the
-  /// threshold, unless the next step is Sinkhorn's or they turn out to be too many.
+  /// Gathers the entries of the Hessian while a read passes them.
+  struct Gather {
+    detail::SparseLaplacian<S>& laplacian;
+    VectorX<S> const& v;
+    S share;
+
+    void operator()(Index chunk, Index j, VectorX<S> const& w, S const* e, S sum) const {
+      laplacian.add_column(chunk, w, e, 1 / sum, v(j), share);
+    }
+    void operator()(Index chunk, Index j, VectorX<S> const& w, std::int32_t const* rows, S const* e,
+                    Index count, S sum) const {
+      laplacian.add_column(chunk, w, rows, e, count, 1 / sum, v(j), share);
+    }
+  };
+
+  /// One read: g <- g(f), rows.total <- r, next <- a step of Sinkhorn from f, and the entries of
+  /// the Hessian above the threshold, unless they are not wanted or turn out to be too many.
   void evaluate(State& state, VectorX<S> const& f, VectorX<S>& g, bool wanted) const {
-    detail::Blur<S> const at = blur(state.level);
     S const share = S(options_.drop * std::min(state.error, 1.0) / double(problem_.n()));
-    detail::SparseLaplacian<S>& laplacian = state.laplacian;
-    laplacian.clear(state.rows.columns, wanted ? most_nonzeros() : 0);
-    state.rows.accumulate(options_.parallel, [&](Index j, int worker, S* e) {
-      if (!(problem_.v(j) > 0)) return S(0);
-      Wide const s =
-          problem_.update_column(at, f, g(j), j, e, state.rows.scratch.col(worker).data());
-      laplacian.add_column(j / state.rows.columns.width, problem_.w, e, S(1 / s), problem_.v(j),
-                           share);
-      return S(problem_.v(j) / s);
-    });
+    state.laplacian.clear(state.rows.columns, wanted ? most_nonzeros() : 0);
+    detail::Reading<S> const how{annealing_.blur(state.level),
+                                 problem_.negligible(goal(state.level))};
+    if (wanted) {
+      state.kernel.read(problem_, how, f, g, state.rows, options_.parallel, state.next,
+                        Gather{state.laplacian, problem_.v, share});
+    } else {
+      state.kernel.read(problem_, how, f, g, state.rows, options_.parallel, state.next);
+    }
     ++state.iterations;
   }
 
   /// Makes the point that was evaluated last, (f, g), the current one.
   void keep(State& state) const {
-    problem_.update_rows(blur(state.level), state.f, state.g, state.rows, options_.parallel,
-                         state.sinkhorn);
+    state.sinkhorn.swap(state.next);
     state.r = state.rows.total;
     state.value = semi_dual(state.f, state.g);
     state.error = double(problem_.row_error(state.r));
@@ -285,9 +301,9 @@ class SinkhornNewton {
 
   /// A Newton step; false if it was not taken because the plan is dense or D did not rise.
   bool newton(State& state) const {
-    if (!state.laplacian.complete()) return false;
+    if (!state.laplacian.complete()) return fail(state);
     Index const n = problem_.n(), nonzeros = state.laplacian.nonzeros();
-    detail::Blur<S> const at = blur(state.level);
+    detail::Blur<S> const at = annealing_.blur(state.level);
 
     VectorX<S> gradient(n), mass(n), secant(n);
     S reach = 0;  // how far a step of Sinkhorn would move the exponents
@@ -351,12 +367,13 @@ class SinkhornNewton {
 
   void record(State& state, Index nonzeros, Index inner, double alpha) const {
     state.history.push_back(
-        {double(blur(state.level).epsilon), state.error, nonzeros, inner, alpha});
+        {double(annealing_.blur(state.level).epsilon), state.error, nonzeros, inner, alpha});
   }
 
   detail::EntropicProblem<C> problem_;
   SinkhornNewtonOptions options_;
   Potentials<S> start_;
+  detail::Annealing<S> annealing_;
 };
 
 /// Entropic optimal transport as sinkhorn() solves it, by Newton steps: the better choice when

@@ -46,6 +46,7 @@
 #include <monge/core/parallel.hpp>
 #include <monge/core/require.hpp>
 #include <monge/ot/cost.hpp>
+#include <monge/ot/detail/annealing.hpp>
 #include <monge/ot/detail/soft_transform.hpp>
 #include <monge/ot/detail/unbalanced_problem.hpp>
 #include <monge/ot/sinkhorn.hpp>
@@ -258,7 +259,7 @@ class SinkhornUnbalanced {
   detail::SoftTransform<C> transform_;
   SinkhornUnbalancedOptions options_;
   Potentials<S> start_;
-  detail::EpsilonLadder<S> annealing_;
+  detail::Annealing<S> annealing_;
 };
 
 /// Unbalanced entropic transport between weights a (n) and b (m) for the cost C (n x m).

@@ -109,29 +109,40 @@ struct RowSums {
   /// e; factor 0 skips the column. Each column is visited once.
   template <class Column>
   void accumulate(Parallel const& parallel, Column&& column) {
+    accumulate_blocks(parallel, [&](Index chunk, int worker, S* few, auto const& flush) {
+      S* const entries = e.col(worker).data();
+      for (Index j = columns.begin(chunk); j < columns.end(chunk); ++j) {
+        S const factor = column(j, worker, entries);
+        if (factor != 0) VectorMap(few, e.rows()) += factor * e.col(worker);
+        flush(j + 1);
+      }
+    });
+  }
+
+  /// The same by blocks of columns: block(chunk, worker, few, flush) adds the columns of a chunk to
+  /// `few` (n) and calls flush(end) whenever the columns before `end` are in.
+  template <class Block>
+  void accumulate_blocks(Parallel const& parallel, Block&& block) {
     constexpr Index flush_every = 64;
     parallel_for(parallel, columns.count, [&](Index chunk, int worker) {
       auto sums = partial.col(chunk);
       auto few = narrow.col(worker);
-      S* const entries = e.col(worker).data();
       sums.setZero();
       few.setZero();
-      for (Index j = columns.begin(chunk); j < columns.end(chunk); ++j) {
-        S const factor = column(j, worker, entries);
-        if (factor != 0) {
-          few += factor * e.col(worker);
-        }
-        if ((j + 1) % flush_every == 0 || j + 1 == columns.end(chunk)) {
-          sums += few.template cast<wide_t<S>>();
-          few.setZero();
-        }
-      }
+      block(chunk, worker, few.data(), [&](Index end) {
+        if (end % flush_every != 0 && end != columns.end(chunk)) return;
+        sums += few.template cast<wide_t<S>>();
+        few.setZero();
+      });
     });
     total = partial.col(0);
     for (Index chunk = 1; chunk < columns.count; ++chunk) {
       total += partial.col(chunk);
     }
   }
+
+ private:
+  using VectorMap = Eigen::Map<VectorX<S>>;
 };
 
 }  // namespace monge::ot::detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// The entropic problem as all its solvers see it: checked input, normalised weights, the scale of
-/// the cost, and the certificate of an answer.
+/// The entropic problem as all its solvers see it: normalised weights, the half iterations in the
+/// log domain, and the certificate of an answer.
 #pragma once
 
 #include <algorithm>
@@ -13,125 +13,10 @@
 #include <monge/core/parallel.hpp>
 #include <monge/core/require.hpp>
 #include <monge/ot/cost.hpp>
+#include <monge/ot/detail/entropic_input.hpp>
 #include <monge/ot/detail/entropic_pass.hpp>
 
 namespace monge::ot::detail {
-
-/// Weights must be nonnegative, finite and not all zero, and their sum, which is returned, a normal
-/// number with room for rounding.
-template <RealScalar S>
-wide_t<S> checked_mass(std::string_view function, std::string_view name, VectorX<S> const& a) {
-  for (Index i = 0; i < a.size(); ++i) {
-    require(a(i) >= 0 && std::isfinite(a(i)), function, ": ", name, "(", i, ") is ", a(i),
-            "; weights must be nonnegative and finite");
-  }
-  wide_t<S> const mass = a.template cast<wide_t<S>>().sum();
-  require(mass > 0 && std::isfinite(mass), function, ": the weights ", name, " sum to ", mass,
-          "; the total must be positive and finite");
-  require(mass >= std::numeric_limits<S>::min() && mass <= std::numeric_limits<S>::max() / 2,
-          function, ": the weights ", name, " sum to ", mass,
-          ", at the end of the scalar's range; rescale them");
-  return mass;
-}
-
-/// Checks weights against a cost of the given shape and rescales both to the mean of their masses,
-/// which is returned. Masses may differ by rounding only, 8 (n + m) u relative to their mean.
-template <RealScalar S>
-wide_t<S> balance(std::string_view function, Shape cost, VectorX<S>& a, VectorX<S>& b) {
-  require(cost.rows > 0 && cost.cols > 0, function, ": cost is ", cost,
-          "; it needs at least one row and one column");
-  require(a.size() == cost.rows, function, ": cost is ", cost, " but a has ", a.size(),
-          " entries; a needs one entry per row");
-  require(b.size() == cost.cols, function, ": cost is ", cost, " but b has ", b.size(),
-          " entries; b needs one entry per column");
-  wide_t<S> const mass_a = checked_mass<S>(function, "a", a);
-  wide_t<S> const mass_b = checked_mass<S>(function, "b", b);
-  wide_t<S> const mean = mass_a / 2 + mass_b / 2;
-  wide_t<S> const allowed =
-      8 * wide_t<S>(cost.rows + cost.cols) * wide_t<S>(unit_roundoff<S>) * mean;
-  require(std::abs(mass_a - mass_b) <= allowed, function, ": a sums to ", mass_a, " and b to ",
-          mass_b, ", which differ by ", std::abs(mass_a - mass_b),
-          "; rescale one of them, for only equal masses can be transported");
-  a *= S(mean / mass_a);
-  b *= S(mean / mass_b);
-  return mean;
-}
-
-/// What a scan over a cost finds.
-struct CostScale {
-  double largest = 0;      ///< max |C_ij| over the allowed pairs
-  double mean = 0;         ///< mean of C_ij over the allowed pairs
-  bool forbidden = false;  ///< some C_ij is +infinity
-};
-
-/// One read of the cost; refuses NaN and -infinity, naming the entry.
-template <CostOperator C>
-CostScale checked_scale(std::string_view function, C const& cost) {
-  using S = scalar_t<C>;
-  CostScale scale;
-  VectorX<S> scratch(segment_width);
-  double sum = 0;
-  Index allowed = 0;
-  for (Index j = 0; j < cost.cols(); ++j) {
-    for_each_segment(cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
-      ConstArrayMap<S> const entries(c, count);
-      double const part = double(entries.sum());
-      if (std::isfinite(part)) {  // then every entry is finite
-        sum += part;
-        allowed += count;
-        scale.largest = std::max(scale.largest, double(entries.abs().maxCoeff()));
-        return;
-      }
-      for (Index i = 0; i < count; ++i) {
-        if (c[i] == std::numeric_limits<S>::infinity()) {
-          scale.forbidden = true;
-          continue;
-        }
-        require(std::isfinite(c[i]), function, ": cost(", first + i, ", ", j, ") is ", c[i],
-                "; costs must be finite, or +infinity to forbid a pair");
-        sum += double(c[i]);
-        ++allowed;
-        scale.largest = std::max(scale.largest, double(std::abs(c[i])));
-      }
-    });
-  }
-  scale.mean = allowed > 0 ? sum / double(allowed) : 0;
-  return scale;
-}
-
-/// Refuses start potentials of a wrong size or with NaN or infinity; both empty is no start.
-template <class Problem, class Start>
-void check_start(std::string_view function, Problem const& problem, Start const& start) {
-  if (start.f.size() == 0 && start.g.size() == 0) return;
-  require(start.f.size() == problem.n() && start.g.size() == problem.m(), function, ": start has ",
-          start.f.size(), " and ", start.g.size(), " potentials but the cost is ",
-          shape(problem.cost), "; give both or none");
-  require(start.f.allFinite() && start.g.allFinite(), function,
-          ": NaN or infinity in the start potentials");
-}
-
-/// A row-major cost is solved as its transpose. What is wrong with the arguments is said here
-/// before, in the caller's shapes and indices. transposed: m x n, its columns are the rows of the
-/// cost.
-template <RealScalar S, class Start>
-void check_before_transposing(std::string_view function,
-                              Eigen::Ref<MatrixX<S> const> const& transposed, VectorX<S> a,
-                              VectorX<S> b, Start const& start) {
-  Shape const cost{transposed.cols(), transposed.rows()};
-  balance<S>(function, cost, a, b);
-  require((start.f.size() == 0 && start.g.size() == 0) ||
-              (start.f.size() == cost.rows && start.g.size() == cost.cols),
-          function, ": start has ", start.f.size(), " and ", start.g.size(),
-          " potentials but the cost is ", cost, "; give both or none");
-  for (Index i = 0; i < cost.rows; ++i) {
-    if (std::isfinite(transposed.col(i).sum())) continue;
-    for (Index j = 0; j < cost.cols; ++j) {
-      S const entry = transposed(j, i);
-      require(entry > -std::numeric_limits<S>::infinity(), function, ": cost(", i, ", ", j, ") is ",
-              entry, "; costs must be finite, or +infinity to forbid a pair");
-    }
-  }
-}
 
 /// Potentials with the figures that certify them.
 template <RealScalar S>
@@ -149,8 +34,12 @@ struct Blur {
   S inverse = 0;
 
   Blur() = default;
-  explicit Blur(double strength) : epsilon(wide_t<S>(strength)), inverse(S(1 / strength)) {}
+  explicit Blur(double strength)
+      : epsilon(wide_t<S>(strength)), inverse(S(wide_t<S>(1) / wide_t<S>(strength))) {}
 };
+
+/// How far, in exponents, potentials may drift while a compressed kernel is used.
+inline constexpr double kernel_drift = 4;
 
 template <CostOperator C>
 struct EntropicProblem {
@@ -220,6 +109,12 @@ struct EntropicProblem {
     };
     double const scale = largest_cost + largest(f, w) + largest(g, v);
     return double(unit_roundoff<S>) * (1 + scale / epsilon);
+  }
+
+  /// Whether the tolerance is so near to that floor that two roundings of one plan may differ by
+  /// it.
+  [[nodiscard]] bool near_rounding(VectorX<S> const& f, VectorX<S> const& g) const {
+    return tolerance <= 64 * rounding_floor(f, g);
   }
 
   /// s = sum_i w_i e_ij; fills e (n) with column j.
@@ -311,13 +206,52 @@ struct EntropicProblem {
     }
   }
 
-  /// Moves a common offset that a far start left in (f, g), before it swallows their digits.
-  void recentre(VectorX<S>& f, VectorX<S>& g) const {
+  /// Moves a common offset that a far start left in (f, g), before it swallows their digits;
+  /// returns whether there was one.
+  bool recentre(VectorX<S>& f, VectorX<S>& g) const {
     S const offset = S(mean_potential(f, w));
-    if (std::abs(double(offset)) > 16 * largest_cost + 64 * epsilon) {
-      f.array() -= offset;
-      g.array() += offset;
+    if (!(std::abs(double(offset)) > 16 * largest_cost + 64 * epsilon)) return false;
+    f.array() -= offset;
+    g.array() += offset;
+    return true;
+  }
+
+  /// sum_i w_i (r_i - 1): the mass of the plan over M, less one.
+  [[nodiscard]] Wide excess_mass(VectorX<Wide> const& r) const {
+    Wide sum = 0;
+    for (Index i = 0; i < n(); ++i) {
+      if (w(i) > 0) sum += Wide(w(i)) * (r(i) - 1);
     }
+    return sum;
+  }
+
+  /// The rounding error of a dual value over M.
+  [[nodiscard]] Wide dual_noise(Wide value) const {
+    return 8 * Wide(unit_roundoff<S>) * (std::abs(value) + Wide(largest_cost));
+  }
+
+  /// A share of the mass of a row or column so small that stored kernels may leave such entries out
+  /// without spoiling a marginal error of `goal`, even after they grew by exp(2 kernel_drift).
+  [[nodiscard]] double negligible(double goal) const {
+    return 0.05 * goal / (std::exp(2 * kernel_drift) * double(n() + m()));
+  }
+
+  /// A lower bound of max(w_i, v_j) over the weights that are not zero.
+  [[nodiscard]] double least_weight() const {
+    auto const least = [](VectorX<S> const& weights) {
+      double result = 1;
+      for (S const weight : weights) {
+        if (weight > 0) result = std::min(result, double(weight));
+      }
+      return result;
+    };
+    return std::max(least(w), least(v));
+  }
+
+  /// The memory for a stored kernel if the user has no opinion.
+  [[nodiscard]] double kernel_bytes(std::optional<double> wanted) const {
+    double const whole = double(n()) * double(m()) * double(sizeof(S));
+    return wanted.value_or(holds_entries<C> ? whole : std::min(whole, 64.0 * 1024 * 1024));
   }
 
   /// sum_i w_i |r_i - 1|: the L1 error of the rows relative to the mass.

@@ -8,71 +8,43 @@
 /// as v_j q_ij (x_i - <q_j, x>), so that nothing cancels when a column is concentrated on one row.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <vector>
 
 #include <monge/core/parallel.hpp>
-#include <monge/core/simd.hpp>
 #include <monge/core/types.hpp>
+#include <monge/ot/detail/compressed_columns.hpp>
 
 namespace monge::ot::detail {
 
 template <RealScalar S>
 class SparseLaplacian {
  public:
-  /// Forgets the entries; their memory is kept. One store per chunk of columns, for threads; each
-  /// takes its part of `most` entries and then no more.
-  void clear(monge::detail::Chunks columns, Index most) {
-    most_ = static_cast<std::size_t>((most + columns.count - 1) / columns.count);
-    stores_.resize(static_cast<std::size_t>(columns.count));
-    for (Store& store : stores_) {
-      store.rows.clear();
-      store.entries.clear();
-      store.columns.clear();
-      store.full = most_ == 0;
-    }
-  }
+  /// Forgets the entries; at most about `most` of the next ones are taken.
+  void clear(monge::detail::Chunks columns, Index most) { columns_.clear(columns, most); }
 
   /// Whether all columns were added in full.
-  [[nodiscard]] bool complete() const {
-    return std::none_of(stores_.begin(), stores_.end(), [](Store const& s) { return s.full; });
-  }
+  [[nodiscard]] bool complete() const { return columns_.complete(); }
 
-  /// Adds q_i = w_i e_i / sum for those rows where it exceeds `share`. Most entries don't: blocks
-  /// of rows are tested at once.
+  /// Adds q_i = w_i e_i / sum for those rows where it exceeds `share`.
   void add_column(Index chunk, VectorX<S> const& w, S const* e, S inverse_sum, S weight, S share) {
-    constexpr Index width = 8 * simd::lanes<S>;
-    Store& store = stores_[static_cast<std::size_t>(chunk)];
-    store.full = store.full || store.rows.size() > most_;
-    if (store.full) return;
-    S const least = share / inverse_sum;
-    Index const n = w.size();
-    Index i = 0;
-    for (; i + width <= n; i += width) {
-      simd::pack_t<S> largest = simd::load(w.data() + i) * simd::load(e + i);
-      for (Index k = i + simd::lanes<S>; k < i + width; k += simd::lanes<S>) {
-        simd::pack_t<S> const mass = simd::load(w.data() + k) * simd::load(e + k);
-        largest = mass > largest ? mass : largest;
-      }
-      if (simd::any_above<S>(largest, least))
-        add_rows(store, w, e, i, i + width, inverse_sum, least);
-    }
-    add_rows(store, w, e, i, n, inverse_sum, least);
-    store.columns.push_back({static_cast<Index>(store.rows.size()), weight});
+    columns_.add_column(chunk, w, S(0), e, share / inverse_sum, weight,
+                        [&](Index i) { return w(i) * e[i] * inverse_sum; });
   }
 
-  [[nodiscard]] Index nonzeros() const {
-    Index sum = 0;
-    for (Store const& store : stores_) sum += static_cast<Index>(store.rows.size());
-    return sum;
+  /// The same where e_k belongs to rows[k].
+  void add_column(Index chunk, VectorX<S> const& w, std::int32_t const* rows, S const* e,
+                  Index count, S inverse_sum, S weight, S share) {
+    columns_.add_column(chunk, w, rows, e, count, share / inverse_sum, weight,
+                        [&](Index k) { return w(rows[k]) * e[k] * inverse_sum; });
   }
+
+  [[nodiscard]] Index nonzeros() const { return columns_.nonzeros(); }
 
   /// mass_i: the full mass of row i of the normalised plan; shift: what is added to the diagonal.
   void prepare(VectorX<S> const& mass, VectorX<S> const& shift) {
     VectorX<S> kept = VectorX<S>::Zero(mass.size());
     diagonal_ = VectorX<S>::Zero(mass.size());
-    for_each_column([&](S v, std::int32_t const* row, S const* q, Index count) {
+    columns_.for_each_column([&](S v, std::int32_t const* row, S const* q, Index count) {
       for (Index k = 0; k < count; ++k) {
         kept(row[k]) += v * q[k];
         diagonal_(row[k]) += v * q[k] * (1 - q[k]);
@@ -94,7 +66,7 @@ class SparseLaplacian {
   /// y = L x.
   void operator()(VectorX<S> const& x, VectorX<S>& y) const {
     y = extra_.cwiseProduct(x);
-    for_each_column([&](S v, std::int32_t const* row, S const* q, Index count) {
+    columns_.for_each_column([&](S v, std::int32_t const* row, S const* q, Index count) {
       S mean = 0;
       for (Index k = 0; k < count; ++k) mean += q[k] * x(row[k]);
       for (Index k = 0; k < count; ++k) y(row[k]) += v * q[k] * (x(row[k]) - mean);
@@ -102,42 +74,7 @@ class SparseLaplacian {
   }
 
  private:
-  struct Column {
-    Index end;
-    S weight;
-  };
-  struct Store {
-    std::vector<std::int32_t> rows;
-    std::vector<S> entries;
-    std::vector<Column> columns;
-    bool full = false;
-  };
-
-  static void add_rows(Store& store, VectorX<S> const& w, S const* e, Index first, Index end,
-                       S inverse_sum, S least) {
-    for (Index i = first; i < end; ++i) {
-      S const mass = w(i) * e[i];
-      if (mass > least) {
-        store.rows.push_back(static_cast<std::int32_t>(i));
-        store.entries.push_back(mass * inverse_sum);
-      }
-    }
-  }
-
-  template <class Visit>
-  void for_each_column(Visit&& visit) const {
-    for (Store const& store : stores_) {
-      Index begin = 0;
-      for (Column const& column : store.columns) {
-        visit(column.weight, store.rows.data() + begin, store.entries.data() + begin,
-              column.end - begin);
-        begin = column.end;
-      }
-    }
-  }
-
-  std::vector<Store> stores_;
-  std::size_t most_ = 0;
+  CompressedColumns<S> columns_;
   VectorX<S> extra_, diagonal_;
 };
 

@@ -57,24 +57,6 @@ wide_t<S> translation(wide_t<S> epsilon, Price own, VectorX<S> const& w, VectorX
   return std::isfinite(k) ? k : Wide(0);
 }
 
-/// Epsilon scaling: level k has epsilon / factor^k, level 0 is the last; the first is about a tenth
-/// of the largest cost.
-template <RealScalar S>
-struct EpsilonLadder {
-  double epsilon = 1, factor = 1;
-  Index levels = 0;  // above the last one
-
-  EpsilonLadder(double last, double ratio, double largest_cost) : epsilon(last), factor(ratio) {
-    double const first = 0.1 * largest_cost;
-    if (factor > 0 && factor < 1 && first > epsilon) {
-      levels = Index(std::ceil(std::log(first / epsilon) / -std::log(factor)));
-    }
-  }
-  [[nodiscard]] Blur<S> blur(Index level) const {
-    return Blur<S>(epsilon * std::pow(factor, -double(level)));
-  }
-};
-
 template <RealScalar S>
 struct UnbalancedAnswer {
   VectorX<S> f, g, rows, cols;

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// A stored Gibbs kernel, so that most iterations need no exponential and no cost.
+///
+/// Around potentials (F, G) with exact columns, K_ij = exp((F_i + G_j - C_ij) / epsilon) is a plan
+/// whose entries are of moderate size, and for any f near F
+///
+///     e_ij = u_i K_ij exp((g_j - G_j) / epsilon),   u_i = exp((f_i - F_i) / epsilon).
+///
+/// One read of K gives the column potentials of f and the row sums that they lead to: four columns
+/// at a time are summed against u, scaled, and added to the rows while they are in the cache. When
+/// f drifts from F the kernel is scaled to the new potentials. When it has moved too far for the
+/// range of the scalar, the next read is one of the cost in the log domain, which stores the new
+/// kernel as it goes. While f still jumps, nothing is stored. Halving epsilon squares the entries.
+///
+/// Once a few entries carry the plan, K is compressed to these. The mass that is left out is
+/// bounded by a share of the tolerance as long as f stays near F, and certificates never use K.
+///
+/// "Absorption" in the sense of [Sc19] B. Schmitzer, Stabilized sparse scaling algorithms for
+/// entropy regularized transport problems, SIAM J. Sci. Comput. 41 (2019), sections 3.1 and 3.3.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+
+#include <monge/core/exp.hpp>
+#include <monge/core/parallel.hpp>
+#include <monge/core/simd.hpp>
+#include <monge/ot/detail/compressed_columns.hpp>
+#include <monge/ot/detail/entropic_pass.hpp>
+#include <monge/ot/detail/entropic_problem.hpp>
+
+namespace monge::ot::detail {
+
+/// s_k = <w, column k> for N columns at once.
+template <int N, RealScalar S>
+std::array<wide_t<S>, N> column_sums(S const* w, S const* columns, Index stride, Index n) {
+  using V = simd::pack_t<S>;
+  constexpr Index step = simd::lanes<S>;
+  std::array<wide_t<S>, N> sums{};
+  for (Index first = 0; first < n; first += segment_width) {
+    Index const end = std::min(n, first + segment_width);
+    V total[N] = {};
+    Index i = first;
+    for (; i + step <= end; i += step) {
+      V const weights = simd::load(w + i);
+      for (int k = 0; k < N; ++k) {
+        total[k] += weights * simd::load(columns + k * stride + i);
+      }
+    }
+    if (i < end) {
+      V const weights = simd::load_part(w + i, end - i, S(0));
+      for (int k = 0; k < N; ++k) {
+        total[k] += weights * simd::load_part(columns + k * stride + i, end - i, S(0));
+      }
+    }
+    for (int k = 0; k < N; ++k) sums[k] += simd::sum<S>(total[k]);
+  }
+  return sums;
+}
+
+/// rows += sum_k factor_k * column k.
+template <int N, RealScalar S>
+void add_columns(std::array<S, N> const& factor, S const* columns, Index stride, Index n, S* rows) {
+  using V = simd::pack_t<S>;
+  constexpr Index step = simd::lanes<S>;
+  Index i = 0;
+  for (; i + step <= n; i += step) {
+    V sum = simd::load(rows + i);
+    for (int k = 0; k < N; ++k) sum += factor[k] * simd::load(columns + k * stride + i);
+    simd::store<S>(rows + i, sum);
+  }
+  for (; i < n; ++i) {
+    for (int k = 0; k < N; ++k) rows[i] += factor[k] * columns[k * stride + i];
+  }
+}
+
+/// Takes no interest in the columns that a read passes.
+struct VisitNothing {
+  template <class... Anything>
+  void operator()(Anything const&...) const {}
+};
+
+/// How a read is to be done.
+template <RealScalar S>
+struct Reading {
+  Blur<S> at;
+  double negligible = 0;  ///< entries below this share of their row and column may be left out
+  S relaxation = 1;       ///< g <- g + relaxation (g(f) - g)
+};
+
+/// The kernel, part of a solver's State.
+template <RealScalar S>
+class ScalingKernel {
+ public:
+  using Wide = wide_t<S>;
+
+  ScalingKernel() = default;
+  /// Stores at most `bytes` of kernel: all of it if it fits, otherwise only its larger entries.
+  ScalingKernel(Index n, Index m, double bytes)
+      : f_(n), g_(m), ratio_(n), scaled_(n), room_(std::max(bytes, 0.0)) {
+    if (double(n) * double(m) * double(sizeof(S)) <= room_) entries_ = MatrixX<S>::Zero(n, m);
+    if (room_ > 0) few_.reserve(Chunks(m), n, most_compressed());
+  }
+
+  /// One read: g <- g(f), the potentials that make all columns exact; rows.total <- r, where w_i
+  /// r_i is the mass of row i; next <- f - epsilon log r. Off rows and columns are -infinity.
+  /// Returns the relaxation of g that was used: a read that stores the kernel does not relax.
+  ///
+  /// visit(chunk, j, w, e, sum) sees every column with mass, q_i = w_i e_i / sum being the shares
+  /// of the rows; visit(chunk, j, w, rows, e, count, sum) those of a compressed kernel.
+  template <CostOperator C, class Visit = VisitNothing>
+  S read(EntropicProblem<C> const& problem, Reading<S> how, VectorX<S> const& f, VectorX<S>& g,
+         RowSums<S>& rows, Parallel const& parallel, VectorX<S>& next, Visit const& visit = {}) {
+    Blur<S> const at = how.at;
+    relaxation_ = how.relaxation;
+    ++reads_;
+    S const drift = measure_drift(problem, at, f);
+    bool const compressed = few_valid_ && drift <= compressed_reach && few_bound_ <= how.negligible;
+    if (compressed || (whole_valid_ && drift <= full_reach())) {
+      monge::exp(ratio_.data(), ratio_.data(), ratio_.size());
+      scaled_ = problem.w.cwiseProduct(ratio_);
+      if (compressed) {
+        read_compressed(problem, at, g, rows, parallel, visit);
+      } else {
+        apply_power(parallel);
+        read_whole(problem, at, g, rows, parallel, visit);
+      }
+      rows.total.array() *= ratio_.array().template cast<Wide>();
+      problem.update_rows(at, f, g, rows, parallel, next);
+      move_ = largest_move(problem, at, f, next);
+      if (!compressed) renew(problem, how, f, g, drift, parallel);
+      last_used_ = true;
+      return relaxation_;
+    }
+    bool const store = room_ > 0 && move_ <= (whole() ? full_reach() / 4 : calm);
+    if (store) relaxation_ = 1;
+    forget();
+    last_used_ = false;
+    read_cost(problem, how, f, g, store, rows, parallel, visit);
+    ++cost_reads_;
+    problem.update_rows(at, f, g, rows, parallel, next);
+    move_ = largest_move(problem, at, f, next);
+    if (store) keep(problem, how, f, g);
+    return relaxation_;
+  }
+
+  /// The kernel for a new epsilon around the same potentials, if the old epsilon is 2^k times it.
+  void anneal(Blur<S> from, Blur<S> to) {
+    if (epsilon_ != from.epsilon || epsilon_ == 0) return;
+    double const doublings = std::log2(double(from.epsilon / to.epsilon));
+    int const k = int(std::lround(doublings));
+    if (k < 0 || k > 4 || std::abs(doublings - k) > 1e-9) return forget();
+    power_ += k;
+    lost_ = std::max(lost_ * double(1 << k), lowest_exponent());
+    for (int squared = 0; few_valid_ && squared < k; ++squared) {
+      few_.transform([](S x) { return flushed(x * x); });
+      few_bound_ *= few_bound_ / least_weight_;
+    }
+    epsilon_ = to.epsilon;
+    too_full_ = false;
+  }
+
+  /// From now on every read is one of the cost; returns whether the last one was not.
+  bool distrust() {
+    bool const used = last_used_;
+    room_ = 0;
+    forget();
+    return used;
+  }
+
+  /// How many reads there were, and how many of them read the cost.
+  [[nodiscard]] Index reads() const { return reads_; }
+  [[nodiscard]] Index cost_reads() const { return cost_reads_; }
+  /// The share of the entries that the last kernel kept; 0 before the first.
+  [[nodiscard]] double fill() const { return fill_; }
+
+ private:
+  /// Exponents may drift this far from the anchor: entries that were lost below the normal range
+  /// stay negligible, and nothing overflows.
+  [[nodiscard]] static S full_reach() { return std::same_as<S, float> ? S(16) : S(128); }
+  /// For compressed kernels: a share grows by at most exp(2 * reach).
+  static constexpr S compressed_reach = S(kernel_drift);
+  /// A step of Sinkhorn that moves the exponents by this or less will be followed by many alike.
+  static constexpr S calm = S(0.5);
+  [[nodiscard]] static double lowest_exponent() {
+    return std::log(double(std::numeric_limits<S>::min()));
+  }
+  [[nodiscard]] static S flushed(S x) { return x < std::numeric_limits<S>::min() ? S(0) : x; }
+
+  [[nodiscard]] bool whole() const { return entries_.size() > 0; }
+  void forget() { whole_valid_ = few_valid_ = false, epsilon_ = 0, power_ = 0; }
+
+  /// The largest |f - F| / epsilon, whose terms are left in ratio_; infinite without a kernel.
+  template <CostOperator C>
+  S measure_drift(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S> const& f) {
+    if (epsilon_ != at.epsilon) return std::numeric_limits<S>::infinity();
+    S farthest = 0;
+    for (Index i = 0; i < f.size(); ++i) {
+      bool const on = problem.w(i) > 0;
+      S const drift = on ? (f(i) - f_(i)) * at.inverse : S(0);
+      ratio_(i) = on ? drift : -std::numeric_limits<S>::infinity();
+      farthest = std::abs(drift) <= farthest ? farthest : std::abs(drift);  // NaN is kept
+    }
+    return farthest;
+  }
+
+  template <CostOperator C>
+  [[nodiscard]] static S largest_move(EntropicProblem<C> const& problem, Blur<S> at,
+                                      VectorX<S> const& f, VectorX<S> const& next) {
+    S largest = 0;
+    for (Index i = 0; i < f.size(); ++i) {
+      if (problem.w(i) > 0) largest = std::max(largest, std::abs(f(i) - next(i)));
+    }
+    return largest * at.inverse;
+  }
+
+  template <CostOperator C, class Visit>
+  void read_cost(EntropicProblem<C> const& problem, Reading<S> const& how, VectorX<S> const& f,
+                 VectorX<S>& g, bool store, RowSums<S>& rows, Parallel const& parallel,
+                 Visit const& visit) {
+    bool const all = store && whole(), part = store && !whole();
+    S const least = S(how.negligible);
+    if (part) few_.clear(rows.columns, most_compressed());
+    rows.accumulate(parallel, [&](Index j, int worker, S* e) {
+      Index const chunk = j / rows.columns.width;
+      if (!(problem.v(j) > 0)) {
+        if (part) few_.skip_column(chunk);
+        return S(0);
+      }
+      S const before = g(j);
+      Wide const s = problem.update_column(how.at, f, g(j), j, e, rows.scratch.col(worker).data());
+      visit(chunk, j, problem.w, e, S(s));
+      S const inverse = S(1 / s);
+      if (all) {
+        S* const k = entries_.col(j).data();
+        for (Index i = 0; i < entries_.rows(); ++i) k[i] = flushed(e[i] * inverse);
+      }
+      if (part) {
+        few_.add_column(chunk, problem.w, problem.v(j), e, S(least * s), problem.v(j),
+                        [&](Index i) { return e[i] * inverse; });
+      }
+      return S(problem.v(j) / s * relax(how.at, before, g(j)));
+    });
+  }
+
+  /// Room for a compressed kernel, in entries: beyond 15 % a whole one is as quick.
+  [[nodiscard]] Index most_compressed() const {
+    double const entries = 0.15 * double(f_.size()) * double(g_.size());
+    return Index(std::min(room_ / double(sizeof(S) + sizeof(std::int32_t)), entries));
+  }
+
+  /// Makes what the last read stored the kernel around (f, g), unless f is about to leave again.
+  template <CostOperator C>
+  void keep(EntropicProblem<C> const& problem, Reading<S> const& how, VectorX<S> const& f,
+            VectorX<S> const& g) {
+    whole_valid_ = whole() && move_ <= full_reach() / 4;
+    few_valid_ = !whole() && few_.complete();
+    if (!whole_valid_ && !few_valid_) return;
+    too_full_ = false;
+    lost_ = lowest_exponent();
+    anchor(problem, how, f, g);
+    if (whole_valid_ && move_ <= calm) compress(problem, how);
+  }
+
+  template <CostOperator C>
+  void anchor(EntropicProblem<C> const& problem, Reading<S> const& how, VectorX<S> const& f,
+              VectorX<S> const& g) {
+    f_ = f;
+    g_ = g;
+    epsilon_ = how.at.epsilon;
+    few_bound_ = how.negligible;
+    least_weight_ = problem.least_weight();
+    fill_ = few_valid_ ? few_fill() : 1.0;
+  }
+  [[nodiscard]] double few_fill() const {
+    return double(few_.nonzeros()) / (double(f_.size()) * double(g_.size()));
+  }
+
+  /// After a read of the whole kernel: scales it to (f, g) if f has drifted far, or if it is worth
+  /// while to compress it.
+  template <CostOperator C>
+  void renew(EntropicProblem<C> const& problem, Reading<S> const& how, VectorX<S> const& f,
+             VectorX<S> const& g, S drift, Parallel const& parallel) {
+    bool const squeeze = move_ <= calm && !too_full_ && how.relaxation == 1;
+    if (!squeeze && drift <= full_reach() / 2) return;
+    if (how.relaxation != 1 || !(lost_ + 2 * double(drift) < std::log(how.negligible) - 10)) {
+      return forget();
+    }
+    lost_ += 2 * double(drift);
+    Chunks const columns(g.size());
+    parallel_for(parallel, columns.count, [&](Index chunk, int) {
+      for (Index j = columns.begin(chunk); j < columns.end(chunk); ++j) {
+        if (!(problem.v(j) > 0)) continue;
+        S const y = monge::exp(S((g(j) - g_(j)) * how.at.inverse));
+        S* const k = entries_.col(j).data();
+        for (Index i = 0; i < entries_.rows(); ++i) k[i] = flushed(k[i] * (ratio_(i) * y));
+      }
+    });
+    few_valid_ = false;
+    anchor(problem, how, f, g);
+    if (squeeze) compress(problem, how);
+  }
+
+  /// Squares the whole kernel as often as epsilon was halved since it was used last.
+  void apply_power(Parallel const& parallel) {
+    if (power_ == 0) return;
+    Chunks const columns(entries_.cols());
+    parallel_for(parallel, columns.count, [&](Index chunk, int) {
+      Index const first = columns.begin(chunk) * entries_.rows();
+      Index const end = columns.end(chunk) * entries_.rows();
+      S* const k = entries_.data();
+      for (Index i = first; i < end; ++i) {
+        S x = k[i];
+        for (int squared = 0; squared < power_; ++squared) x = flushed(x * x);
+        k[i] = x;
+      }
+    });
+    power_ = 0;
+  }
+
+  /// Gathers the larger entries of the kernel if they are few.
+  template <CostOperator C>
+  void compress(EntropicProblem<C> const& problem, Reading<S> const& how) {
+    Chunks const columns(g_.size());
+    few_.clear(columns, most_compressed());
+    for (Index j = 0; j < entries_.cols() && few_.complete(); ++j) {
+      Index const chunk = j / columns.width;
+      if (!(problem.v(j) > 0)) {
+        few_.skip_column(chunk);
+        continue;
+      }
+      S const* const k = entries_.col(j).data();
+      few_.add_column(chunk, problem.w, problem.v(j), k, S(how.negligible), problem.v(j),
+                      [&](Index i) { return k[i]; });
+    }
+    few_valid_ = few_.complete();
+    too_full_ = !few_valid_;
+    if (few_valid_) fill_ = few_fill();
+  }
+
+  template <CostOperator C, class Visit>
+  void read_whole(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S>& g, RowSums<S>& rows,
+                  Parallel const& parallel, Visit const& visit) {
+    rows.accumulate_blocks(parallel, [&](Index chunk, int, S* few, auto const& flush) {
+      Index j = rows.columns.begin(chunk);
+      Index const end = rows.columns.end(chunk);
+      for (; j + 4 <= end; j += 4) {
+        columns<4>(problem, at, g, chunk, j, few, visit);
+        flush(j + 4);
+      }
+      for (; j < end; ++j) {
+        columns<1>(problem, at, g, chunk, j, few, visit);
+        flush(j + 1);
+      }
+    });
+  }
+
+  template <int N, CostOperator C, class Visit>
+  void columns(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S>& g, Index chunk, Index j,
+               S* few, Visit const& visit) {
+    Index const n = entries_.rows();
+    S const* const k = entries_.col(j).data();
+    auto const sums = column_sums<N, S>(scaled_.data(), k, n, n);
+    std::array<S, N> factor;
+    for (int c = 0; c < N; ++c) {
+      factor[c] = solve_column(problem, at, g, j + c, sums[c]);
+      if (factor[c] > 0) visit(chunk, j + c, scaled_, k + c * n, S(sums[c]));
+    }
+    add_columns<N, S>(factor, k, n, n, few);
+  }
+
+  /// g_j from its sum; returns what the entries are multiplied by.
+  template <CostOperator C>
+  S solve_column(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S>& g, Index j, Wide sum) {
+    if (!(problem.v(j) > 0)) return 0;
+    S const before = g(j);
+    g(j) = g_(j) - S(at.epsilon * std::log(sum));
+    return S(problem.v(j) / sum * relax(at, before, g(j)));
+  }
+
+  /// Takes g_j beyond its exact value; returns what this does to the entries of the column.
+  Wide relax(Blur<S> at, S before, S& g) const {
+    if (relaxation_ == 1) return 1;
+    S const beyond = (relaxation_ - 1) * (g - before);
+    g += beyond;
+    return std::exp(Wide(beyond) / at.epsilon);
+  }
+
+  template <CostOperator C, class Visit>
+  void read_compressed(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S>& g,
+                       RowSums<S>& rows, Parallel const& parallel, Visit const& visit) {
+    rows.accumulate_blocks(parallel, [&](Index chunk, int, S* few, auto const& flush) {
+      Index j = rows.columns.begin(chunk);
+      few_.for_each_column_of(chunk, [&](S, std::int32_t const* row, S const* k, Index count) {
+        S part[4] = {};
+        Index c = 0;
+        for (; c + 4 <= count; c += 4) {
+          for (int lane = 0; lane < 4; ++lane) part[lane] += scaled_[row[c + lane]] * k[c + lane];
+        }
+        for (; c < count; ++c) part[0] += scaled_[row[c]] * k[c];
+        Wide const sum = (Wide(part[0]) + Wide(part[1])) + (Wide(part[2]) + Wide(part[3]));
+        S const factor = solve_column(problem, at, g, j, sum);
+        if (factor > 0) visit(chunk, j, scaled_, row, k, count, S(sum));
+        for (c = 0; c < count; ++c) few[row[c]] += factor * k[c];
+        flush(++j);
+      });
+    });
+  }
+
+  VectorX<S> f_, g_;    // the anchor (F, G)
+  Wide epsilon_ = 0;    // of the kernels around it; 0 while there are none
+  MatrixX<S> entries_;  // the whole kernel, n x m, or empty
+  bool whole_valid_ = false;
+  int power_ = 0;             // squarings that it waits for
+  double lost_ = 0;           // entries that were lost are below exp(lost)
+  CompressedColumns<S> few_;  // its larger entries
+  bool few_valid_ = false;
+  bool too_full_ = false;                        // there were too many of them at this epsilon
+  double few_bound_ = 0;                         // max(w_i, v_j) times those left out is below this
+  double least_weight_ = 1;                      // max(w_i, v_j) is at least this
+  VectorX<S> ratio_, scaled_;                    // u and w u of the current f
+  S relaxation_ = 1;                             // of the read in progress
+  S move_ = std::numeric_limits<S>::infinity();  // the last step of Sinkhorn, in exponents
+  double room_ = 0, fill_ = 0;
+  bool last_used_ = false;  // the last read was one of a kernel
+  Index reads_ = 0, cost_reads_ = 0;
+};
+
+}  // namespace monge::ot::detail

@@ -18,3 +18,4 @@
 #include <monge/ot/sinkhorn_newton.hpp>
 #include <monge/ot/sinkhorn_unbalanced.hpp>
 #include <monge/ot/sparse_plan.hpp>
+#include <monge/ot/wasserstein_1d.hpp>

@@ -9,4 +9,5 @@
 #include <monge/linalg.hpp>
 #include <monge/optim.hpp>
 #include <monge/ot.hpp>
+#include <monge/spd.hpp>
 #include <monge/version.hpp>

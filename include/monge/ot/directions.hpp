@@ -28,8 +28,8 @@
 ///
 /// [NBH24] K. Nguyen, N. Bariletto, N. Ho, Quasi-Monte Carlo for 3D sliced Wasserstein, ICLR 2024:
 ///         the maps and the sets on the sphere. Deviation: their
-///         Sobol and Coulomb points cover the whole sphere, ours as many antipodal pairs, which
-///         lowers the error for even functions.
+///         Sobol and Coulomb points cover the whole sphere, ours are one of each antipodal pair,
+///         for the functions to be integrated are even.
 /// [SK97]  E. Saff, A. Kuijlaars, Distributing many points on a sphere, Math. Intelligencer 19
 ///         (1997): the spiral and its constant 1.8 (half of their 3.6).
 #pragma once
@@ -162,7 +162,7 @@ inline double coulomb_energy(MatrixX<double> const& x, MatrixX<double>& gradient
 }
 
 /// Least Coulomb energy of the points and their antipodes by gradient descent from half of a
-/// spiral; not random. 0.02 s for 100 points.
+/// spiral; not random.
 [[nodiscard]] inline Directions coulomb_directions(Index count) {
   monge::detail::require(count >= 1, "coulomb_directions: count is ", count,
                          "; it must be at least 1");

@@ -85,12 +85,13 @@ using element_t = std::remove_cvref_t<decltype(std::declval<C const&>()[0])>;
 
 /// Weights of sum 1; equal ones for an empty vector.
 template <class S>
-VectorX<S> checked_weights(std::string_view function, std::size_t count, VectorX<S> weights) {
+VectorX<S> checked_weights(std::string_view function, std::string_view what, std::size_t count,
+                           VectorX<S> weights) {
   using monge::detail::require;
-  require(count > 0, function, ": there are no matrices; it needs at least one");
+  require(count > 0, function, ": there are no ", what, "; it needs at least one");
   if (weights.size() == 0) return VectorX<S>::Constant(Index(count), 1 / S(count));
-  require(weights.size() == Index(count), function, ": there are ", count, " matrices but ",
-          weights.size(), " weights; each matrix needs one");
+  require(weights.size() == Index(count), function, ": there are ", count, " ", what, " but ",
+          weights.size(), " weights; each needs one");
   require(weights.allFinite() && weights.minCoeff() >= 0 && weights.sum() > 0, function,
           ": weights must be finite, at least 0 and not all zero");
   return weights / weights.sum();

@@ -280,7 +280,7 @@ template <MatrixSequence C, RealVectorExpr W, Metric M, Observer Watch = Unobser
   monge::detail::require_nonnegative("barycenter", "tolerance", options.tolerance.value_or(0));
   monge::detail::require(options.observe_every >= 1, "barycenter: observe_every is ",
                          options.observe_every, "; it must be at least 1");
-  VectorX<S> const w = detail::checked_weights<S>("barycenter", matrices.size(),
+  VectorX<S> const w = detail::checked_weights<S>("barycenter", "matrices", matrices.size(),
                                                   VectorX<S>(monge::detail::as_column(weights)));
   std::vector<Matrix> data;
   for (std::size_t i = 0; i < std::size_t(matrices.size()); ++i) {

@@ -14,8 +14,8 @@
 /// Cost: O(n + m) for typical samples (see core/detail/sort.hpp), where sorting takes most of the
 /// time; memory O(n + m).
 ///
-/// When not to use it: p < 1 (the cost is concave and the coupling is another), points on a circle
-/// (wasserstein_circle).
+/// When not to use it: p < 1 (the cost is concave and the coupling is another), points on a circle,
+/// where the place to cut it is not known.
 ///
 /// Source: the coupling and its optimality are in F. Santambrogio, Optimal Transport for Applied
 /// Mathematicians, Birkhauser 2015, Theorem 2.9 and Proposition 2.17; the greedy duals of Monge

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <monge/spd/affine_invariant.hpp>
+#include <monge/spd/batch_normalization.hpp>
 #include <monge/spd/barycenter.hpp>
 #include <monge/spd/bures_wasserstein.hpp>
 #include <monge/spd/functions.hpp>

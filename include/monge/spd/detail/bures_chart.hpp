@@ -64,6 +64,13 @@ class BuresChart {
     align(B);
     return D_.norm();
   }
+  /// In the basis U: H with (I + H) A (I + H) = B, and P diag(c) P' = (A^1/2 B A^1/2)^1/2.
+  void compare(Operand const& B, Matrix& H, Matrix& P, Vector& c) {
+    displacement_inside(B);
+    H = inner_;
+    P = P_;
+    c = c_;
+  }
   /// V += weight log_A(B)
   void add_log(Operand const& B, S weight, Matrix& V) {
     align(B);
@@ -166,13 +173,17 @@ class BuresChart {
       }
     }
   }
-  /// H with (I + H) A (I + H) = B.
-  Matrix displacement(Operand const& B) {
+  /// inner = U'HU with (I + H) A (I + H) = B.
+  void displacement_inside(Operand const& B) {
     require_nonsingular("map", at_);
     align(B);
-    Matrix const transposed = P_.transpose();
-    multiply(D_, transposed, inner_);
+    half_ = P_.transpose();
+    multiply(D_, half_, inner_);
     for (Index j = 0; j < inner_.cols(); ++j) inner_.col(j) /= -root_(j);
+    symmetrise(inner_);
+  }
+  Matrix displacement(Operand const& B) {
+    displacement_inside(B);
     Matrix H = from_basis(at_.vectors, inner_);
     symmetrise(H);
     return H;

@@ -3,24 +3,21 @@
 /// Riemannian batch normalisation of positive definite matrices: a layer of neural networks on
 /// covariances, forward and backward.
 ///
-///     X~ = M^-1/2 X^theta M^-1/2                      power, and the metric of the generalised
-///     geometry B = barycentre of the X~,  v = mean d(X~, B)^2 / theta^2 V = log_B X~, transported
-///     to the identity Y~ = exp at W~ of s / (v + epsilon)^1/2 V, transported from the identity to
-///     the bias W~ Y = (M^1/2 Y~ M^1/2)^(1/theta),  W~ = M^-1/2 W^theta M^-1/2
+///     X~ = M^-1/2 X^theta M^-1/2             power, and the metric of the generalised geometry
+///     B = barycentre of the X~,  v = mean d(X~, B)^2 / theta^2
+///     V = log_B X~ transported to the identity, times s / (v + epsilon)^1/2
+///     Y~ = exp at W~ of V transported from the identity,  W~ = M^-1/2 W^theta M^-1/2
+///     Y = (M^1/2 Y~ M^1/2)^(1/theta)
 ///
 /// The batch Y has the barycentre W and the mean square distance s^2 v / (v + epsilon) from it, in
 /// the deformed metric, as long as exp is injective (always in the affine-invariant and the
 /// log-Euclidean geometry; `outside_domain` counts the matrices for which it is not). W, s and M
-/// are learnt. Brooks et al. [BN19] introduced the layer with the affine-invariant geometry,
-/// [GBWBN] the generalised Bures-Wasserstein one.
+/// are learnt. [BN19] has the affine-invariant layer, [GBWBN] the generalised one.
 ///
 /// backward is the exact derivative of forward, batch statistics included: matrix functions by
 /// Daleckii and Krein, the mean by the implicit function theorem (detail/normalization_maps.hpp).
-/// All divided differences are in forms that do not cancel, so equal eigenvalues are no special
-/// case.
 ///
-/// Cost: O(m n^3) for m matrices, times the iterations of the barycentre (forward) and of a
-/// conjugate gradient solve (backward).
+/// Cost: O(m n^3) per iteration of the barycentre (forward) and of conjugate gradients (backward).
 ///
 /// Where the code released with [GBWBN] differs from its formulas it is followed only on request,
 /// `as_released`: the variance is the mean square distance of the X~ from the identity instead of
@@ -127,9 +124,8 @@ class BatchNormalization {
 
   [[nodiscard]] BatchNormalizationOptions const& options() const { return options_; }
 
-  /// Normalises a batch of m matrices (n x n, symmetric positive definite) by its own statistics
-  /// and moves the running ones. Throws std::invalid_argument for misuse, matrices and parameters
-  /// that are not positive definite included.
+  /// Normalises m matrices (n x n, symmetric positive definite) by their own statistics and moves
+  /// the running ones. Refuses matrices and parameters that are not positive definite.
   [[nodiscard]] NormalizedBatch<S> forward(Batch const& X) {
     return dispatch([&](auto maps) { return train<decltype(maps)>(X); });
   }

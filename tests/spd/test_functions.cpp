@@ -102,6 +102,21 @@ TEST_CASE("units of any ratio cost no accuracy", "[spd]") {
   }
 }
 
+TEST_CASE("eigenvectors are orthogonal and diagonalise, whatever the condition number", "[spd]") {
+  for (Index n : {5, 11, 12, 24}) {  // both sides of where Jacobi's rotations get a start
+    for (double condition : {1e2, 1e8, 1e14}) {
+      CAPTURE(n, condition);
+      MatrixXd const A = covariance(n, 4, condition);
+      auto const s = spd::positive_spectrum(A);
+      CHECK(distance(s.vectors.transpose() * s.vectors, MatrixXd::Identity(n, n)) <
+            20 * double(n) * u);
+      MatrixXd const D = s.values.asDiagonal();
+      CHECK(distance(s.vectors.transpose() * A * s.vectors, D) < 10 * double(n) * u);
+      CHECK(distance(spd::spectrum(A).values, s.values) < 10 * double(n) * u);
+    }
+  }
+}
+
 TEST_CASE("small eigenvalues agree with arithmetic of 50 digits", "[spd]") {
   // Correlations of one third among units of 1, 2^-10, 2^-20 and 2^-30; values by mpmath.
   MatrixXd A(4, 4);

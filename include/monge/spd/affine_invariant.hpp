@@ -157,15 +157,11 @@ class AffineChart {
   void inside(Matrix const& V, Matrix& out) {
     multiply(transposed_, V, half_);
     multiply(half_, at_.vectors, out);
-    for (Index j = 0; j < out.cols(); ++j) {
-      for (Index i = 0; i < out.rows(); ++i) out(i, j) /= root_(i) * root_(j);
-    }
+    for_each_entry(out, [&](S& x, Index i, Index j) { x /= root_(i) * root_(j); });
   }
   /// X <- F X F'
   void outside(Matrix& X) {
-    for (Index j = 0; j < X.cols(); ++j) {
-      for (Index i = 0; i < X.rows(); ++i) X(i, j) *= root_(i) * root_(j);
-    }
+    for_each_entry(X, [&](S& x, Index i, Index j) { x *= root_(i) * root_(j); });
     multiply(at_.vectors, X, half_);
     multiply(half_, transposed_, X);
     symmetrise(X);

@@ -231,6 +231,30 @@ Matrix from_basis(Matrix const& U, Matrix const& X) {
   Matrix const transposed = U.transpose(), half = product(U, X);
   return product(half, transposed);
 }
+/// The same for a symmetric X, kept symmetric.
+template <class Matrix>
+Matrix symmetric_from_basis(Matrix const& U, Matrix const& X) {
+  Matrix result = from_basis(U, X);
+  symmetrise(result);
+  return result;
+}
+/// change(X_ij, i, j) for all entries.
+template <class Matrix, class Change>
+void for_each_entry(Matrix& X, Change const& change) {
+  for (Index j = 0; j < X.cols(); ++j) {
+    for (Index i = 0; i < X.rows(); ++i) change(X(i, j), i, j);
+  }
+}
+
+/// E with derivative(f, A, E) = V.
+template <class F, class S, int N>
+Eigen::Matrix<S, N, N> inverse_derivative(F const& f, Spectrum<S, N> const& A,
+                                          Eigen::Matrix<S, N, N> const& V) {
+  Eigen::Matrix<S, N, N> inner = to_basis(A.vectors, V);
+  for_each_entry(
+      inner, [&](S& x, Index i, Index j) { x /= f.divided_difference(A.values(i), A.values(j)); });
+  return symmetric_from_basis(A.vectors, inner);
+}
 
 }  // namespace detail
 
@@ -250,14 +274,9 @@ template <class F, RealScalar S, int N, RealMatrixExpr E>
                          " but the direction is ", monge::detail::shape(e));
   using Matrix = Eigen::Matrix<S, N, N>;
   Matrix inner = detail::to_basis(A.vectors, Matrix(e));
-  for (Index j = 0; j < inner.cols(); ++j) {
-    for (Index i = 0; i < inner.rows(); ++i) {
-      inner(i, j) *= f.divided_difference(A.values(i), A.values(j));
-    }
-  }
-  Matrix result = detail::from_basis(A.vectors, inner);
-  detail::symmetrise(result);
-  return result;
+  detail::for_each_entry(
+      inner, [&](S& x, Index i, Index j) { x *= f.divided_difference(A.values(i), A.values(j)); });
+  return detail::symmetric_from_basis(A.vectors, inner);
 }
 
 /// The square root of a positive semidefinite matrix.
@@ -316,9 +335,7 @@ template <RealScalar S, int N, RealMatrixExpr C>
   Matrix const left = A.vectors.transpose(), right = B.vectors.transpose(), middle = c;
   Matrix work = detail::product(left, middle);
   Matrix X = detail::product(work, B.vectors);
-  for (Index j = 0; j < X.cols(); ++j) {
-    for (Index i = 0; i < X.rows(); ++i) X(i, j) /= A.values(i) + B.values(j);
-  }
+  detail::for_each_entry(X, [&](S& x, Index i, Index j) { x /= A.values(i) + B.values(j); });
   detail::multiply(A.vectors, X, work);
   return detail::product(work, right);
 }

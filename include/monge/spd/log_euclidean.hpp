@@ -81,15 +81,7 @@ class LogChart {
  private:
   /// The V with Dlog V = X.
   static Matrix lifted(spectrum_t<Matrix> const& at, Matrix const& X) {
-    Matrix inner = to_basis(at.vectors, X);
-    for (Index j = 0; j < inner.cols(); ++j) {
-      for (Index i = 0; i < inner.rows(); ++i) {
-        inner(i, j) /= logarithm::divided_difference(at.values(i), at.values(j));
-      }
-    }
-    Matrix result = from_basis(at.vectors, inner);
-    symmetrise(result);
-    return result;
+    return inverse_derivative(logarithm{}, at, X);
   }
   static Matrix exponential_of(Matrix const& X) { return evaluate(exponential{}, spectrum(X)); }
 

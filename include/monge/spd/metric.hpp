@@ -181,15 +181,7 @@ class PowerChart {
     return derivative(power_of{theta_}, at, V);
   }
   Matrix from_base(spectrum_t<Matrix> const& at, Matrix const& V) const {
-    Matrix inner = to_basis(at.vectors, V);
-    for (Index j = 0; j < inner.cols(); ++j) {
-      for (Index i = 0; i < inner.rows(); ++i) {
-        inner(i, j) /= power_of{theta_}.divided_difference(at.values(i), at.values(j));
-      }
-    }
-    Matrix result = from_basis(at.vectors, inner);
-    symmetrise(result);
-    return result;
+    return inverse_derivative(power_of{theta_}, at, V);
   }
 
   double theta_;

@@ -184,17 +184,13 @@ class BuresChart {
   }
   Matrix displacement(Operand const& B) {
     displacement_inside(B);
-    Matrix H = from_basis(at_.vectors, inner_);
-    symmetrise(H);
-    return H;
+    return symmetric_from_basis(at_.vectors, inner_);
   }
   /// out = U'LU where L A + A L = V.
   void lyapunov_inside(Matrix const& V, Matrix& out) {
     multiply(transposed_, V, half_);
     multiply(half_, at_.vectors, out);
-    for (Index j = 0; j < out.cols(); ++j) {
-      for (Index i = 0; i < out.rows(); ++i) out(i, j) /= at_.values(i) + at_.values(j);
-    }
+    for_each_entry(out, [&](S& x, Index i, Index j) { x /= at_.values(i) + at_.values(j); });
   }
   /// V += U X U'
   void add_outside(Matrix const& X, Matrix& V) {
@@ -221,15 +217,11 @@ class BuresChart {
   Matrix scaled_outside(Operand const& B, Matrix const& V, S size, bool down) {
     spectrum_t<Matrix> const b = down ? at_ : positive_spectrum("transport", B.B, 0);
     Matrix X = to_basis(b.vectors, V);
-    for (Index j = 0; j < X.cols(); ++j) {
-      for (Index i = 0; i < X.rows(); ++i) {
-        S const ratio = std::sqrt((b.values(i) + b.values(j)) / (2 * size));
-        X(i, j) = down ? X(i, j) / ratio : X(i, j) * ratio;
-      }
-    }
-    Matrix result = from_basis(b.vectors, X);
-    symmetrise(result);
-    return result;
+    for_each_entry(X, [&](S& x, Index i, Index j) {
+      S const ratio = std::sqrt((b.values(i) + b.values(j)) / (2 * size));
+      x = down ? x / ratio : x * ratio;
+    });
+    return symmetric_from_basis(b.vectors, X);
   }
   /// Any other pair. Along A_t = (I + t H) A (I + t H) write V = K A_t + A_t K. The lift of V to
   /// factors, K F_t, is horizontal; it is parallel if its derivative is vertical, F_t times a skew
@@ -249,9 +241,8 @@ class BuresChart {
       Matrix const KG = product(K, G);
       Matrix const skew = KG - KG.transpose();
       Matrix Z = to_basis(a.vectors, skew);
-      for (Index j = 0; j < n; ++j) {
-        for (Index i = 0; i < n; ++i) Z(i, j) *= a.values(i) / (a.values(i) + a.values(j));
-      }
+      for_each_entry(
+          Z, [&](S& z, Index i, Index j) { z *= a.values(i) / (a.values(i) + a.values(j)); });
       Matrix result = from_basis(a.vectors, Z) - KG;
       symmetrise(result);
       return result;

@@ -46,9 +46,7 @@ struct Centred {
 template <class Matrix, class F>
 Matrix scaled_in_basis(Matrix const& U, Matrix const& X, F const& f) {
   Matrix inner = to_basis(U, X);
-  for (Index j = 0; j < inner.cols(); ++j) {
-    for (Index i = 0; i < inner.rows(); ++i) inner(i, j) *= f(i, j);
-  }
+  for_each_entry(inner, [&](auto& x, Index i, Index j) { x *= f(i, j); });
   return from_basis(U, inner);
 }
 
@@ -56,9 +54,7 @@ Matrix scaled_in_basis(Matrix const& U, Matrix const& X, F const& f) {
 template <class Matrix, class Vector>
 Matrix scaled_both(Vector const& d, Matrix const& X) {
   Matrix result = X;
-  for (Index j = 0; j < X.cols(); ++j) {
-    for (Index i = 0; i < X.rows(); ++i) result(i, j) *= d(i) * d(j);
-  }
+  for_each_entry(result, [&](auto& x, Index i, Index j) { x *= d(i) * d(j); });
   return result;
 }
 
@@ -138,11 +134,8 @@ struct BuresMaps {
       chart.compare(chart.operand("batch normalisation", X[i]), c.inside[i], c.basis[i],
                     c.values[i]);
       Matrix V = c.inside[i];
-      for (Index k = 0; k < V.cols(); ++k) {
-        for (Index j = 0; j < V.rows(); ++j) V(j, k) *= std::sqrt(2 * (b(j) + b(k)));
-      }
-      c.tangents[i] = from_basis(c.mean.vectors, V);
-      symmetrise(c.tangents[i]);
+      for_each_entry(V, [&](S& x, Index j, Index k) { x *= std::sqrt(2 * (b(j) + b(k))); });
+      c.tangents[i] = symmetric_from_basis(c.mean.vectors, V);
     }
   }
 
@@ -156,11 +149,9 @@ struct BuresMaps {
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       Matrix const G = to_basis(U, gradients[i]);
       Matrix tau = G;  // B^-1/2 (g o G) B^-1/2
-      for (Index k = 0; k < tau.cols(); ++k) {
-        for (Index j = 0; j < tau.rows(); ++j) {
-          tau(j, k) *= std::sqrt(2 * (b(j) + b(k))) * inverse_root(j) * inverse_root(k);
-        }
-      }
+      for_each_entry(tau, [&](S& x, Index j, Index k) {
+        x *= std::sqrt(2 * (b(j) + b(k))) * inverse_root(j) * inverse_root(k);
+      });
       inside[i] = scaled_both(root, lyapunov(c, i, tau));
       if (through_mean) {
         Matrix T = c.inside[i];
@@ -182,8 +173,7 @@ struct BuresMaps {
       }
     }
     for (std::size_t i = 0; i < inside.size(); ++i) {
-      out[i] = from_basis(U, inside[i]);
-      symmetrise(out[i]);
+      out[i] = symmetric_from_basis(U, inside[i]);
     }
     return status;
   }
@@ -223,12 +213,8 @@ struct BuresMaps {
       return -2 / (a * c * (a + c));
     });
     bias += from_basis(W.vectors, at_w);
-    for (Index k = 0; k < L.cols(); ++k) {
-      for (Index j = 0; j < L.rows(); ++j) L(j, k) /= std::sqrt(2 * (w(j) + w(k)));
-    }
-    Matrix result = from_basis(W.vectors, L);
-    symmetrise(result);
-    return result;
+    for_each_entry(L, [&](S& x, Index j, Index k) { x /= std::sqrt(2 * (w(j) + w(k))); });
+    return symmetric_from_basis(W.vectors, L);
   }
 
  private:
@@ -238,9 +224,8 @@ struct BuresMaps {
   }
   static Matrix step(Spectrum<S> const& W, Matrix const& V) {
     Matrix A = to_basis(W.vectors, V);
-    for (Index k = 0; k < A.cols(); ++k) {
-      for (Index j = 0; j < A.rows(); ++j) A(j, k) /= std::sqrt(2 * (W.values(j) + W.values(k)));
-    }
+    for_each_entry(
+        A, [&](S& x, Index j, Index k) { x /= std::sqrt(2 * (W.values(j) + W.values(k))); });
     A.diagonal().array() += S(1);
     return A;
   }
@@ -263,8 +248,7 @@ struct AffineMaps {
       Spectrum<S> s =
           positive_spectrum("batch normalisation", scaled_both(inverse_root, c.inside[i]), 0);
       require_nonsingular("batch normalisation", s);
-      c.tangents[i] = from_basis(c.mean.vectors, evaluate(logarithm{}, s));
-      symmetrise(c.tangents[i]);
+      c.tangents[i] = symmetric_from_basis(c.mean.vectors, evaluate(logarithm{}, s));
       c.values[i] = std::move(s.values);
       c.basis[i] = std::move(s.vectors);
     }
@@ -288,11 +272,9 @@ struct AffineMaps {
     }
     Status status = Status::converged;
     if (through_mean) {
-      for (Index k = 0; k < b.size(); ++k) {
-        for (Index j = 0; j < b.size(); ++j) {
-          mean_gradient(j, k) *= inverse_square_root::divided_difference(b(j), b(k));
-        }
-      }
+      for_each_entry(mean_gradient, [&](S& x, Index j, Index k) {
+        x *= inverse_square_root::divided_difference(b(j), b(k));
+      });
       symmetrise(mean_gradient);
       auto const spread = [](S x, S z) {
         S const half = (std::log(x) - std::log(z)) / 2;
@@ -305,8 +287,7 @@ struct AffineMaps {
       }
     }
     for (std::size_t i = 0; i < inside.size(); ++i) {
-      out[i] = from_basis(U, scaled_both(inverse_root, inside[i]));
-      symmetrise(out[i]);
+      out[i] = symmetric_from_basis(U, scaled_both(inverse_root, inside[i]));
     }
     return status;
   }

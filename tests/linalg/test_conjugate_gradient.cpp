@@ -14,6 +14,7 @@
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/throws.hpp"
 #include <monge/linalg.hpp>
 
 namespace {
@@ -30,6 +31,7 @@ using monge::linalg::conjugate_gradient;
 using monge::linalg::ConjugateGradientOptions;
 using monge::linalg::jacobi;
 using monge::linalg::preconditioned;
+using support::refusal;
 
 template <class S>
 MatrixX<S> random(Index n, Index m, unsigned seed) {
@@ -67,16 +69,6 @@ Eigen::SparseMatrix<double> laplacian(Index k, bool closed) {
   Eigen::SparseMatrix<double> A(k * k, k * k);
   A.setFromTriplets(entries.begin(), entries.end());
   return A;
-}
-
-template <class Body>
-std::string refusal(Body&& body) {
-  try {
-    body();
-  } catch (std::invalid_argument const& error) {
-    return error.what();
-  }
-  return "not refused";
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/throws.hpp"
 #include <monge/ot/assignment.hpp>
 
 #if __has_include(<lemon/network_simplex.h>)
@@ -36,6 +37,7 @@ using monge::Status;
 using monge::VectorX;
 using monge::ot::assignment;
 using monge::ot::AssignmentResult;
+using support::refusal;
 
 template <class S>
 constexpr S inf = std::numeric_limits<S>::infinity();
@@ -183,16 +185,6 @@ auto solved(Matrix const& C) {
   check(C, r);
   REQUIRE(r.status == Status::converged);
   return r;
-}
-
-template <class Body>
-std::string refusal(Body&& body) {
-  try {
-    body();
-  } catch (std::invalid_argument const& error) {
-    return error.what();
-  }
-  return "not refused";
 }
 
 #ifdef MONGE_TEST_LEMON

@@ -15,6 +15,7 @@
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/throws.hpp"
 #include <monge/ot/exact.hpp>
 
 #if __has_include(<lemon/network_simplex.h>)
@@ -38,6 +39,7 @@ using monge::VectorX;
 using monge::ot::exact;
 using monge::ot::ExactResult;
 using Quad = long double;
+using support::refusal;
 
 template <class S>
 constexpr S inf = std::numeric_limits<S>::infinity();
@@ -191,16 +193,6 @@ double network_simplex(MatrixXd const& C, VectorXd const& a, VectorXd const& b) 
   return double(simplex.totalCost<long long>());
 }
 #endif
-
-template <class Call>
-std::string refusal(Call&& call) {
-  try {
-    call();
-  } catch (std::invalid_argument const& error) {
-    return error.what();
-  }
-  return "not refused";
-}
 
 }  // namespace
 

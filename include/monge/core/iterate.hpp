@@ -81,6 +81,31 @@ concept TakesDeadline =
       { method.advance(state, k, deadline) } -> std::same_as<Advance>;
     };
 
+/// `advance` of a method that has nothing to do between steps: step() until it says stop.
+template <class Step>
+Advance advance_by(Index k, Step&& step) {
+  for (Index taken = 0; taken < k; ++taken) {
+    Status const status = step();
+    if (status != Status::running) return {status, taken + 1};
+  }
+  return {Status::running, k};
+}
+
+/// Tells when an error has ceased to fall.
+struct LeastError {
+  double error = infinity;
+  Index iteration = 0;
+
+  /// Takes a new error in; returns how many iterations ago the least one was.
+  Index observe(double now, Index at) {
+    if (now < error) {
+      error = now;
+      iteration = at;
+    }
+    return at - iteration;
+  }
+};
+
 }  // namespace detail
 
 /// A method that `iterate` can drive. See the file comment for the meaning of the members.

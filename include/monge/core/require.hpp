@@ -65,10 +65,13 @@ inline void require_nonnegative(std::string_view function, std::string_view name
 }
 
 /// Refuses limits that no run could honour.
-inline void require_limits(std::string_view function, Index max_iterations, double max_seconds) {
+inline void require_limits(std::string_view function, Index max_iterations, double max_seconds,
+                           Index observe_every = 1) {
   require(max_iterations >= 0, function, ": max_iterations is ", max_iterations,
           "; it must be at least 0");
   require(max_seconds >= 0, function, ": max_seconds is ", max_seconds, "; it must be at least 0");
+  require(observe_every >= 1, function, ": observe_every is ", observe_every,
+          "; it must be at least 1");
 }
 
 }  // namespace monge::detail

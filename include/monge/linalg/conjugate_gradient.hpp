@@ -370,9 +370,8 @@ template <class A, RealVectorExpr B, class Start = detail::FromZero, Observer Wa
   monge::detail::require_nonnegative("conjugate_gradient", "absolute_tolerance",
                                      options.absolute_tolerance);
   Index const max_iterations = options.max_iterations.value_or(2 * n + 50);
-  monge::detail::require_limits("conjugate_gradient", max_iterations, options.max_seconds);
-  require(options.observe_every >= 1, "conjugate_gradient: observe_every is ",
-          options.observe_every, "; it must be at least 1");
+  monge::detail::require_limits("conjugate_gradient", max_iterations, options.max_seconds,
+                                options.observe_every);
   X x = X::Zero(n);
   if constexpr (!std::same_as<Start, detail::FromZero>) {
     static_assert(VectorLike<Start, B>, "start must be a vector with the scalar of b");

@@ -81,9 +81,8 @@ void require_problem(X const& x0, MinimizeOptions const& options) {
   monge::detail::require_positive("minimize", "typical_value", options.typical_value);
   require(options.max_evaluations >= 1, "minimize: max_evaluations is ", options.max_evaluations,
           "; it must be at least 1, the start is evaluated");
-  require(options.observe_every >= 1, "minimize: observe_every is ", options.observe_every,
-          "; it must be at least 1");
-  monge::detail::require_limits("minimize", options.max_iterations, options.max_seconds);
+  monge::detail::require_limits("minimize", options.max_iterations, options.max_seconds,
+                                options.observe_every);
 }
 
 /// Calls the objective, which must leave the gradient in the shape of x.

@@ -257,9 +257,7 @@ template <RealMatrixExpr Cost, Observer Watch = Unobserved>
   using monge::detail::require;
   require(C.rows() > 0 && C.cols() > 0, "assignment: cost is ", monge::detail::shape(C),
           "; it needs at least one row and one column");
-  monge::detail::require_limits("assignment", 0, options.max_seconds);
-  require(options.observe_every >= 1, "assignment: observe_every is ", options.observe_every,
-          "; it must be at least 1");
+  monge::detail::require_limits("assignment", 0, options.max_seconds, options.observe_every);
   if constexpr (Cost::IsRowMajor) {
     return detail::assign<S>(C.transpose(), true, options, observer);
   } else {

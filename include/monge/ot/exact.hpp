@@ -162,9 +162,8 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
                                              Potentials<scalar_t<C>> const& start = {},
                                              Watch&& observer = {}) {
   using S = scalar_t<C>;
-  monge::detail::require_limits("exact", options.max_iterations, options.max_seconds);
-  monge::detail::require(options.observe_every >= 1, "exact: observe_every is ",
-                         options.observe_every, "; it must be at least 1");
+  monge::detail::require_limits("exact", options.max_iterations, options.max_seconds,
+                                options.observe_every);
   VectorX<S> const rows = monge::detail::as_column(a), columns = monge::detail::as_column(b);
   if constexpr (CostOperator<C>) {
     return monge::detail::certified(detail::solve_exact(detail::CostReference<C>(cost), rows,
@@ -183,7 +182,9 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
     }
     if constexpr (detail::is_row_major<C>) {
       Eigen::Ref<MatrixX<S> const> const transposed(cost.transpose());
-      detail::check_before_transposing<S>("exact", transposed, rows, columns, start);
+      VectorX<S> balanced_rows = rows, balanced_columns = columns;
+      detail::balance<S>("exact", detail::shape(cost), balanced_rows, balanced_columns);
+      detail::check_before_transposing<S>("exact", transposed, start);
       ExactResult<S> r = detail::solve_exact(detail::view<S>(transposed), columns, rows, options,
                                              Potentials<S>{start.g, start.f}, observer);
       r.plan = Eigen::SparseMatrix<S>(r.plan.transpose());

@@ -138,8 +138,7 @@ class Sinkhorn {
     Index level = 0;          // of the annealing; counts down to 0
     Index steps = 0;          // at this level
     Index iterations = 0;
-    double least_error = infinity;
-    Index least_iteration = 0;
+    detail::LeastError least;
     // Workspace.
     VectorX<S> next;    // f after a step of Sinkhorn
     VectorX<S> before;  // g before the read
@@ -158,16 +157,15 @@ class Sinkhorn {
         options_(std::move(options)),
         start_(std::move(start)),
         annealing_(problem_.epsilon, options_.annealing, problem_.largest_cost) {
-    detail::require_limits("sinkhorn", options_.max_iterations, options_.max_seconds);
-    detail::require(options_.observe_every > 0, "sinkhorn: observe_every is ",
-                    options_.observe_every, "; it must be at least 1");
+    detail::require_limits("sinkhorn", options_.max_iterations, options_.max_seconds,
+                           options_.observe_every);
     detail::require(options_.depth >= 1 && options_.depth <= detail::Anderson<S>::most,
                     "sinkhorn: depth is ", options_.depth, "; it must be from 1 to ",
                     detail::Anderson<S>::most);
     detail::require_annealing("sinkhorn", options_.annealing);
     detail::require(options_.annealing_iterations >= 1, "sinkhorn: annealing_iterations is ",
                     options_.annealing_iterations, "; it must be at least 1");
-    detail::check_start("sinkhorn", problem_, start_);
+    detail::check_start("sinkhorn", detail::shape(problem_.cost), start_);
   }
 
   [[nodiscard]] State init() const {
@@ -187,11 +185,7 @@ class Sinkhorn {
 
   [[nodiscard]] Advance advance(State& state, Index k) const {
     if (!problem_.feasible) return {Status::infeasible, 0};
-    for (Index step = 0; step < k; ++step) {
-      Status const status = iteration(state);
-      if (status != Status::running) return {status, step + 1};
-    }
-    return {Status::running, k};
+    return detail::advance_by(k, [&] { return iteration(state); });
   }
 
   [[nodiscard]] double error(State const& state) const { return state.error; }
@@ -328,11 +322,7 @@ class Sinkhorn {
 
   /// The error sits at the rounding floor and has not reached a new minimum for 100 iterations.
   bool stagnates(State& state) const {
-    if (state.error < state.least_error) {
-      state.least_error = state.error;
-      state.least_iteration = state.iterations;
-    }
-    return state.iterations - state.least_iteration >= 100 &&
+    return state.least.observe(state.error, state.iterations) >= 100 &&
            state.error <= 64 * problem_.rounding_floor(state.kept_f, state.kept_g);
   }
 
@@ -345,26 +335,44 @@ class Sinkhorn {
 namespace detail {
 
 /// What the public functions of all entropic solvers do with their arguments: a row-major matrix is
-/// solved as its transpose, any other matrix is bound once, an operator is borrowed. `solve(cost,
-/// a, b, start)` returns the result.
-template <Cost C, VectorLike<C> A, VectorLike<C> B, class Solve>
+/// solved as its transpose, any other matrix is bound once, an operator is borrowed.
+/// `check(shape, a, b)` refuses weights and may change them; `solve(cost, a, b, start, transposed)`
+/// returns the result.
+template <Cost C, VectorLike<C> A, VectorLike<C> B, class Check, class Solve>
 auto solve_entropic(std::string_view function, C const& cost, A const& a, B const& b,
-                    Potentials<scalar_t<C>> const& start, Solve&& solve) {
+                    Potentials<scalar_t<C>> const& start, Check&& check, Solve&& solve) {
   using S = scalar_t<C>;
   Eigen::Ref<VectorX<S> const> const rows(as_column(a)), cols(as_column(b));
   if constexpr (is_row_major<C>) {
     Eigen::Ref<MatrixX<S> const> const transposed(cost.transpose());
-    check_before_transposing<S>(function, transposed, rows, cols, start);
-    auto r = solve(view<S>(transposed), cols, rows, Potentials<S>{start.g, start.f});
+    VectorX<S> checked_rows = rows, checked_cols = cols;
+    check(Shape{transposed.cols(), transposed.rows()}, checked_rows, checked_cols);
+    check_before_transposing<S>(function, transposed, start);
+    auto r = solve(view<S>(transposed), cols, rows, Potentials<S>{start.g, start.f}, true);
     std::swap(r.f, r.g);
     std::swap(r.a, r.b);
     return r;
   } else if constexpr (CostOperator<C>) {
-    return solve(CostReference<C>(cost), rows, cols, start);
+    return solve(CostReference<C>(cost), rows, cols, start, false);
   } else {
     Eigen::Ref<MatrixX<S> const> const bound(cost);
-    return solve(view<S>(bound), rows, cols, start);
+    return solve(view<S>(bound), rows, cols, start, false);
   }
+}
+
+/// The same for solvers of the balanced problem, which is its own transpose.
+template <Cost C, VectorLike<C> A, VectorLike<C> B, class Solve>
+auto solve_entropic(std::string_view function, C const& cost, A const& a, B const& b,
+                    Potentials<scalar_t<C>> const& start, Solve&& solve) {
+  using S = scalar_t<C>;
+  return solve_entropic(
+      function, cost, a, b, start,
+      [&](Shape shape, VectorX<S>& rows, VectorX<S>& cols) {
+        balance<S>(function, shape, rows, cols);
+      },
+      [&](auto const& C_, auto const& a_, auto const& b_, auto const& start_, bool) {
+        return solve(C_, a_, b_, start_);
+      });
 }
 
 }  // namespace detail

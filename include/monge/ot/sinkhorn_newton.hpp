@@ -120,8 +120,7 @@ class SinkhornNewton {
     Index rest = 0;      // steps of Sinkhorn to come before the next trial of Newton
     Index patience = 1;  // their number after the next failure
     Index iterations = 0;
-    double least_error = infinity;
-    Index least_iteration = 0;
+    detail::LeastError least;
     std::vector<NewtonRecord> history;
     // Scratch.
     VectorX<S> trial, trial_g, next;
@@ -139,15 +138,14 @@ class SinkhornNewton {
         options_(std::move(options)),
         start_(std::move(start)),
         annealing_(problem_.epsilon, options_.annealing, problem_.largest_cost) {
-    detail::require_limits("sinkhorn_newton", options_.max_iterations, options_.max_seconds);
-    detail::require(options_.observe_every > 0, "sinkhorn_newton: observe_every is ",
-                    options_.observe_every, "; it must be at least 1");
+    detail::require_limits("sinkhorn_newton", options_.max_iterations, options_.max_seconds,
+                           options_.observe_every);
     detail::require(options_.warmup_iterations >= 0, "sinkhorn_newton: warmup_iterations is ",
                     options_.warmup_iterations, "; it must be at least 0");
     detail::require_annealing("sinkhorn_newton", options_.annealing);
     detail::require(options_.drop >= 0 && options_.drop < 1, "sinkhorn_newton: drop is ",
                     options_.drop, "; it must be at least 0 and below 1");
-    detail::check_start("sinkhorn_newton", problem_, start_);
+    detail::check_start("sinkhorn_newton", detail::shape(problem_.cost), start_);
   }
 
   [[nodiscard]] State init() const {
@@ -235,11 +233,8 @@ class SinkhornNewton {
       state.evaluated = false;
       state.error = infinity;
     }
-    if (state.error < state.least_error) {
-      state.least_error = state.error;
-      state.least_iteration = state.iterations;
-    }
-    bool const stuck = state.level == 0 && state.iterations - state.least_iteration >= 30 &&
+    Index const idle = state.least.observe(state.error, state.iterations);
+    bool const stuck = state.level == 0 && idle >= 30 &&
                        state.error <= 64 * problem_.rounding_floor(state.f, state.g);
     return stuck ? Status::precision_limit : Status::running;
   }

@@ -121,8 +121,7 @@ class SinkhornUnbalanced {
     Index level = 0;            // of the annealing; counts down to 0
     Index steps = 0;            // at this level
     Index iterations = 0;
-    double least_error = infinity;
-    Index least_iteration = 0;
+    detail::LeastError least;
     // Workspace.
     VectorX<S> next_g, next_soft_f;
     detail::RowSums<S> rows;
@@ -138,13 +137,10 @@ class SinkhornUnbalanced {
         options_(std::move(options)),
         start_(std::move(start)),
         annealing_(problem_.epsilon, options_.annealing, problem_.largest_cost) {
-    detail::require_limits("sinkhorn_unbalanced", options_.max_iterations, options_.max_seconds);
-    detail::require(options_.observe_every > 0, "sinkhorn_unbalanced: observe_every is ",
-                    options_.observe_every, "; it must be at least 1");
-    detail::require(options_.annealing > 0 && options_.annealing <= 1,
-                    "sinkhorn_unbalanced: annealing is ", options_.annealing,
-                    "; it must be above 0 and at most 1");
-    problem_.check_start("sinkhorn_unbalanced", start_);
+    detail::require_limits("sinkhorn_unbalanced", options_.max_iterations, options_.max_seconds,
+                           options_.observe_every);
+    detail::require_annealing("sinkhorn_unbalanced", options_.annealing);
+    detail::check_start("sinkhorn_unbalanced", problem_.cost, start_);
   }
 
   [[nodiscard]] State init() const {
@@ -161,11 +157,7 @@ class SinkhornUnbalanced {
   }
 
   [[nodiscard]] Advance advance(State& state, Index k) const {
-    for (Index step = 0; step < k; ++step) {
-      Status const status = iteration(state);
-      if (status != Status::running) return {status, step + 1};
-    }
-    return {Status::running, k};
+    return detail::advance_by(k, [&] { return iteration(state); });
   }
 
   [[nodiscard]] double error(State const& state) const { return state.error; }
@@ -247,11 +239,7 @@ class SinkhornUnbalanced {
 
   /// The error sits at the rounding floor and has not reached a new minimum for 100 iterations.
   bool stagnates(State& state) const {
-    if (state.error < state.least_error) {
-      state.least_error = state.error;
-      state.least_iteration = state.iterations;
-    }
-    return state.iterations - state.least_iteration >= 100 &&
+    return state.least.observe(state.error, state.iterations) >= 100 &&
            state.error <= 64 * problem_.rounding_floor(state.f, state.g);
   }
 
@@ -275,33 +263,26 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
     C const& cost, A const& a, B const& b, SinkhornUnbalancedOptions const& options,
     Potentials<scalar_t<C>> const& start = {}, Watch&& observer = {}) {
   using S = scalar_t<C>;
-  auto const solve = [&](auto const& operand, auto const& rows, auto const& cols,
-                         SinkhornUnbalancedOptions const& chosen, Potentials<S> const& from) {
-    SinkhornUnbalanced<std::remove_cvref_t<decltype(operand)>> const method(operand, rows, cols,
-                                                                            chosen, from);
-    return method.result(iterate(method,
-                                 {chosen.max_iterations, chosen.max_seconds, chosen.observe_every},
-                                 std::forward<Watch>(observer)));
-  };
-  Eigen::Ref<VectorX<S> const> const rows(detail::as_column(a)), cols(detail::as_column(b));
-  if constexpr (detail::is_row_major<C>) {
-    Eigen::Ref<MatrixX<S> const> const transposed(cost.transpose());
-    detail::check_transposed_input<S>(transposed, rows, cols, options);
-    SinkhornUnbalancedOptions swapped = options;
-    std::swap(swapped.rho_a, swapped.rho_b);
-    auto r =
-        solve(detail::view<S>(transposed), cols, rows, swapped, Potentials<S>{start.g, start.f});
-    std::swap(r.f, r.g);
-    std::swap(r.a, r.b);
-    std::swap(r.rows, r.cols);
-    std::swap(r.rho_a, r.rho_b);
-    return r;
-  } else if constexpr (CostOperator<C>) {
-    return solve(detail::CostReference<C>(cost), rows, cols, options, start);
-  } else {
-    Eigen::Ref<MatrixX<S> const> const bound(cost);
-    return solve(detail::view<S>(bound), rows, cols, options, start);
-  }
+  return detail::solve_entropic(
+      "sinkhorn_unbalanced", cost, a, b, start,
+      [&](detail::Shape shape, VectorX<S>& rows, VectorX<S>& cols) {
+        detail::check_unbalanced<S>("sinkhorn_unbalanced", shape, rows, cols, options.rho_a,
+                                    options.rho_b);
+      },
+      [&](auto const& C_, auto const& a_, auto const& b_, auto const& start_, bool transposed) {
+        SinkhornUnbalancedOptions chosen = options;
+        if (transposed) std::swap(chosen.rho_a, chosen.rho_b);
+        SinkhornUnbalanced<std::remove_cvref_t<decltype(C_)>> const method(C_, a_, b_, chosen,
+                                                                           start_);
+        auto r = method.result(
+            iterate(method, {chosen.max_iterations, chosen.max_seconds, chosen.observe_every},
+                    std::forward<Watch>(observer)));
+        if (transposed) {
+          std::swap(r.rows, r.cols);
+          std::swap(r.rho_a, r.rho_b);
+        }
+        return r;
+      });
 }
 
 /// Derivatives of a regularised cost with respect to the weights.

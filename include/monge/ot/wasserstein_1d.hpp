@@ -313,7 +313,8 @@ Wasserstein1dResult<S> wasserstein_1d(VectorX<S> x, VectorX<S> y, VectorX<S> a, 
     wide_t<S> const mass = balance<S>("wasserstein_1d", Shape{n, m}, a, b);
     problem.x.masses.resize(std::size_t(n));
     problem.y.masses.resize(std::size_t(m));
-    problem.unit = integer_masses<S>(a, b, mass, problem.x.masses.data(), problem.y.masses.data());
+    problem.unit = std::ldexp(
+        1.0, integer_masses<S>(a, b, mass, problem.x.masses.data(), problem.y.masses.data()));
     r.a = std::move(a);
     r.b = std::move(b);
   }

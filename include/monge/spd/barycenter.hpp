@@ -276,10 +276,9 @@ template <MatrixSequence C, RealVectorExpr W, Metric M, Observer Watch = Unobser
     -> BarycenterResult<detail::square_t<detail::element_t<C>>> {
   using Matrix = detail::square_t<detail::element_t<C>>;
   using S = typename Matrix::Scalar;
-  monge::detail::require_limits("barycenter", options.max_iterations, options.max_seconds);
+  monge::detail::require_limits("barycenter", options.max_iterations, options.max_seconds,
+                                options.observe_every);
   monge::detail::require_nonnegative("barycenter", "tolerance", options.tolerance.value_or(0));
-  monge::detail::require(options.observe_every >= 1, "barycenter: observe_every is ",
-                         options.observe_every, "; it must be at least 1");
   VectorX<S> const w = detail::checked_weights<S>("barycenter", "matrices", matrices.size(),
                                                   VectorX<S>(monge::detail::as_column(weights)));
   std::vector<Matrix> data;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <optional>
 #include <string_view>
 
 #include <monge/core/require.hpp>
@@ -30,16 +32,22 @@ wide_t<S> checked_mass(std::string_view function, std::string_view name, VectorX
   return mass;
 }
 
-/// Checks weights against a cost of the given shape and rescales both to the mean of their masses,
-/// which is returned. Masses may differ by rounding only, 8 (n + m) u relative to their mean.
+/// Weights need one entry per row and one per column of a cost that is not empty.
 template <RealScalar S>
-wide_t<S> balance(std::string_view function, Shape cost, VectorX<S>& a, VectorX<S>& b) {
+void check_sizes(std::string_view function, Shape cost, VectorX<S> const& a, VectorX<S> const& b) {
   require(cost.rows > 0 && cost.cols > 0, function, ": cost is ", cost,
           "; it needs at least one row and one column");
   require(a.size() == cost.rows, function, ": cost is ", cost, " but a has ", a.size(),
           " entries; a needs one entry per row");
   require(b.size() == cost.cols, function, ": cost is ", cost, " but b has ", b.size(),
           " entries; b needs one entry per column");
+}
+
+/// Checks weights against a cost of the given shape and rescales both to the mean of their masses,
+/// which is returned. Masses may differ by rounding only, 8 (n + m) u relative to their mean.
+template <RealScalar S>
+wide_t<S> balance(std::string_view function, Shape cost, VectorX<S>& a, VectorX<S>& b) {
+  check_sizes(function, cost, a, b);
   wide_t<S> const mass_a = checked_mass<S>(function, "a", a);
   wide_t<S> const mass_b = checked_mass<S>(function, "b", b);
   wide_t<S> const mean = mass_a / 2 + mass_b / 2;
@@ -95,30 +103,61 @@ CostScale checked_scale(std::string_view function, C const& cost) {
   return scale;
 }
 
+/// epsilon and the tolerance of a problem, and the scale of its cost.
+struct Strength {
+  double epsilon = 0, tolerance = 0;
+  CostScale scale;
+};
+
+/// Checks the three; an unset tolerance is 1e-9 (float: 1e-5) or the rounding error of the
+/// exponent.
+template <CostOperator C>
+Strength checked_strength(std::string_view function, C const& cost, std::optional<double> epsilon,
+                          std::optional<double> tolerance) {
+  using S = scalar_t<C>;
+  if (epsilon) require_positive(function, "epsilon", *epsilon);
+  if (tolerance) require_nonnegative(function, "tolerance", *tolerance);
+  CostScale const scale = checked_scale(function, cost);
+  require(epsilon.has_value(), function,
+          ": epsilon is not set; it is in units of the cost, and 0.05 * mean cost = ",
+          0.05 * scale.mean, " is a good start");
+  S const inverse = Blur<S>(*epsilon).inverse;
+  require(inverse > 0 && std::isfinite(inverse), function, ": epsilon is ", *epsilon,
+          "; its inverse leaves the range of the scalar: rescale the cost");
+  double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
+  double const rounding = double(unit_roundoff<S>) * scale.largest / *epsilon;
+  return {*epsilon, tolerance.value_or(std::max(usual, rounding)), scale};
+}
+
+/// Weights over their mass; those below the normal range become zero.
+template <RealScalar S>
+VectorX<S> normalised(VectorX<S> const& weights, wide_t<S> mass) {
+  VectorX<S> result = weights / S(mass);
+  for (S& weight : result) {
+    if (weight < std::numeric_limits<S>::min()) weight = 0;
+  }
+  return result;
+}
+
 /// Refuses start potentials of a wrong size or with NaN or infinity; both empty is no start.
-template <class Problem, class Start>
-void check_start(std::string_view function, Problem const& problem, Start const& start) {
+template <class Start>
+void check_start(std::string_view function, Shape cost, Start const& start) {
   if (start.f.size() == 0 && start.g.size() == 0) return;
-  require(start.f.size() == problem.n() && start.g.size() == problem.m(), function, ": start has ",
-          start.f.size(), " and ", start.g.size(), " potentials but the cost is ",
-          shape(problem.cost), "; give both or none");
+  require(start.f.size() == cost.rows && start.g.size() == cost.cols, function, ": start has ",
+          start.f.size(), " and ", start.g.size(), " potentials but the cost is ", cost,
+          "; give both or none");
   require(start.f.allFinite() && start.g.allFinite(), function,
           ": NaN or infinity in the start potentials");
 }
 
-/// A row-major cost is solved as its transpose. What is wrong with the arguments is said here
-/// before, in the caller's shapes and indices. transposed: m x n, its columns are the rows of the
-/// cost.
+/// A row-major cost is solved as its transpose. What is wrong with it or with the start is said
+/// here before, in the caller's shapes and indices. transposed: m x n, its columns are the rows of
+/// the cost.
 template <RealScalar S, class Start>
 void check_before_transposing(std::string_view function,
-                              Eigen::Ref<MatrixX<S> const> const& transposed, VectorX<S> a,
-                              VectorX<S> b, Start const& start) {
+                              Eigen::Ref<MatrixX<S> const> const& transposed, Start const& start) {
   Shape const cost{transposed.cols(), transposed.rows()};
-  balance<S>(function, cost, a, b);
-  require((start.f.size() == 0 && start.g.size() == 0) ||
-              (start.f.size() == cost.rows && start.g.size() == cost.cols),
-          function, ": start has ", start.f.size(), " and ", start.g.size(),
-          " potentials but the cost is ", cost, "; give both or none");
+  check_start(function, cost, start);
   for (Index i = 0; i < cost.rows; ++i) {
     if (std::isfinite(transposed.col(i).sum())) continue;
     for (Index j = 0; j < cost.cols; ++j) {

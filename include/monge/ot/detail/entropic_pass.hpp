@@ -11,6 +11,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 
 #include <monge/core/exp.hpp>
 #include <monge/core/parallel.hpp>
@@ -18,6 +19,18 @@
 #include <monge/ot/cost.hpp>
 
 namespace monge::ot::detail {
+
+/// An entropic strength and its inverse; solvers that anneal pass one that differs from the
+/// problem's.
+template <RealScalar S>
+struct Blur {
+  wide_t<S> epsilon = 0;
+  S inverse = 0;
+
+  Blur() = default;
+  explicit Blur(double strength)
+      : epsilon(wide_t<S>(strength)), inverse(S(wide_t<S>(1) / wide_t<S>(strength))) {}
+};
 
 inline constexpr Index segment_width = 512;  // entries of a column handled between two wide sums
 
@@ -75,6 +88,31 @@ void for_each_segment(C const& cost, Index j, scalar_t<C>* scratch, Visit&& visi
     Index const count = std::min(segment_width, n - first);
     visit(first, count, cost.column_segment(j, first, count, scratch));
   }
+}
+
+/// s = sum_i w_i e_ij; fills e (n) with column j.
+template <CostOperator C>
+wide_t<scalar_t<C>> column_sum(C const& cost, Blur<scalar_t<C>> at, VectorX<scalar_t<C>> const& f,
+                               VectorX<scalar_t<C>> const& w, scalar_t<C> g, Index j,
+                               scalar_t<C>* e, scalar_t<C>* scratch) {
+  wide_t<scalar_t<C>> sum = 0;
+  for_each_segment(cost, j, scratch, [&](Index first, Index count, scalar_t<C> const* c) {
+    sum += exponentials(f.data() + first, g, c, at.inverse, w.data() + first, e + first, count);
+  });
+  return sum;
+}
+
+/// min_i C_ij - f_i: the hard c-transform of f at column j; f_i = -infinity takes no part.
+template <CostOperator C>
+scalar_t<C> hard_column(C const& cost, VectorX<scalar_t<C>> const& f, Index j,
+                        scalar_t<C>* scratch) {
+  using S = scalar_t<C>;
+  S highest = -std::numeric_limits<S>::infinity();
+  for_each_segment(cost, j, scratch, [&](Index first, Index count, S const* c) {
+    highest = std::max(highest,
+                       (f.segment(first, count).array() - ConstArrayMap<S>(c, count)).maxCoeff());
+  });
+  return -highest;
 }
 
 /// The range in which a sum of exponentials is trusted: the terms lost below the normal range are
@@ -144,5 +182,48 @@ struct RowSums {
  private:
   using VectorMap = Eigen::Map<VectorX<S>>;
 };
+
+/// hard_i <- min_j C_ij - g_j over the columns that take part, for all rows.
+template <CostOperator C, class TakesPart>
+void hard_rows(C const& cost, VectorX<scalar_t<C>> const& g, TakesPart&& takes_part,
+               RowSums<scalar_t<C>>& rows, Parallel const& parallel, VectorX<scalar_t<C>>& hard) {
+  using S = scalar_t<C>;
+  using Wide = wide_t<S>;
+  parallel_for(parallel, rows.columns.count, [&](Index chunk, int worker) {
+    auto least = rows.partial.col(chunk);
+    least.setConstant(std::numeric_limits<Wide>::infinity());
+    for (Index j = rows.columns.begin(chunk); j < rows.columns.end(chunk); ++j) {
+      if (!takes_part(j)) continue;
+      for_each_segment(cost, j, rows.scratch.col(worker).data(),
+                       [&](Index first, Index count, S const* c) {
+                         auto part = least.segment(first, count).array();
+                         part = part.min((ConstArrayMap<S>(c, count) - g(j)).template cast<Wide>());
+                       });
+    }
+  });
+  hard = rows.partial.rowwise().minCoeff().template cast<S>();
+}
+
+/// The plan of (f, g) in one read of the cost: sum_j <- sum_i w_i e_ij, paid_j <- sum_i w_i e_ij
+/// C_ij, rows.total_i <- sum_j v_j e_ij. Columns with g_j = -infinity take no part.
+template <CostOperator C>
+void measure_plan(C const& cost, Blur<scalar_t<C>> at, VectorX<scalar_t<C>> const& f,
+                  VectorX<scalar_t<C>> const& g, VectorX<scalar_t<C>> const& w,
+                  VectorX<scalar_t<C>> const& v, RowSums<scalar_t<C>>& rows,
+                  Parallel const& parallel, VectorX<wide_t<scalar_t<C>>>& sum,
+                  VectorX<wide_t<scalar_t<C>>>& paid) {
+  using S = scalar_t<C>;
+  rows.accumulate(parallel, [&](Index j, int worker, S* e) {
+    sum(j) = paid(j) = 0;
+    if (g(j) == -std::numeric_limits<S>::infinity()) return S(0);
+    for_each_segment(cost, j, rows.scratch.col(worker).data(),
+                     [&](Index first, Index count, S const* c) {
+                       sum(j) += exponentials(f.data() + first, g(j), c, at.inverse,
+                                              w.data() + first, e + first, count);
+                       paid(j) += weighted_cost(w.data() + first, e + first, c, count);
+                     });
+    return v(j);
+  });
+}
 
 }  // namespace monge::ot::detail

@@ -26,18 +26,6 @@ struct EntropicAnswer {
   double marginal_error = infinity;
 };
 
-/// An entropic strength and its inverse; solvers that anneal pass one that differs from the
-/// problem's.
-template <RealScalar S>
-struct Blur {
-  wide_t<S> epsilon = 0;
-  S inverse = 0;
-
-  Blur() = default;
-  explicit Blur(double strength)
-      : epsilon(wide_t<S>(strength)), inverse(S(wide_t<S>(1) / wide_t<S>(strength))) {}
-};
-
 /// How far, in exponents, potentials may drift while a compressed kernel is used.
 inline constexpr double kernel_drift = 4;
 
@@ -59,23 +47,14 @@ struct EntropicProblem {
                   std::optional<double> epsilon_, std::optional<double> tolerance_)
       : cost(std::move(cost_)), a(std::move(a_)), b(std::move(b_)) {
     mass = balance<S>(function, shape(cost), a, b);
-    w = normalised(a);
-    v = normalised(b);
-    if (epsilon_) require_positive(function, "epsilon", *epsilon_);
-    if (tolerance_) require_nonnegative(function, "tolerance", *tolerance_);
-    CostScale const scale = checked_scale(function, cost);
-    require(epsilon_.has_value(), function,
-            ": epsilon is not set; it is in units of the cost, and 0.05 * mean cost = ",
-            0.05 * scale.mean, " is a good start");
-    epsilon = *epsilon_;
+    w = normalised(a, mass);
+    v = normalised(b, mass);
+    Strength const strength = checked_strength(function, cost, epsilon_, tolerance_);
+    epsilon = strength.epsilon;
+    tolerance = strength.tolerance;
     blur = Blur<S>(epsilon);
-    require(blur.inverse > 0 && std::isfinite(blur.inverse), function, ": epsilon is ", epsilon,
-            "; its inverse leaves the range of the scalar: rescale the cost");
-    largest_cost = scale.largest;
-    double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
-    tolerance =
-        tolerance_.value_or(std::max(usual, double(unit_roundoff<S>) * largest_cost / epsilon));
-    if (scale.forbidden) feasible = every_weight_has_a_partner();
+    largest_cost = strength.scale.largest;
+    if (strength.scale.forbidden) feasible = every_weight_has_a_partner();
   }
 
   [[nodiscard]] Index n() const { return w.size(); }
@@ -119,39 +98,7 @@ struct EntropicProblem {
 
   /// s = sum_i w_i e_ij; fills e (n) with column j.
   Wide column_sum(Blur<S> at, VectorX<S> const& f, S g, Index j, S* e, S* scratch) const {
-    Wide s = 0;
-    for_each_segment(cost, j, scratch, [&](Index first, Index count, S const* c) {
-      s += exponentials(f.data() + first, g, c, at.inverse, w.data() + first, e + first, count);
-    });
-    return s;
-  }
-
-  /// min_i C_ij - f_i over the rows that are on: the hard c-transform of f at column j.
-  [[nodiscard]] S hard_column_potential(VectorX<S> const& f, Index j, S* scratch) const {
-    S highest = -std::numeric_limits<S>::infinity();
-    for_each_segment(cost, j, scratch, [&](Index first, Index count, S const* c) {
-      highest = std::max(highest,
-                         (f.segment(first, count).array() - ConstArrayMap<S>(c, count)).maxCoeff());
-    });
-    return -highest;
-  }
-
-  /// min_j C_ij - g_j over the columns that are on, for all rows, into `hard` (n).
-  void hard_row_potential(VectorX<S> const& g, RowSums<S>& rows, Parallel const& parallel,
-                          VectorX<S>& hard) const {
-    parallel_for(parallel, rows.columns.count, [&](Index chunk, int worker) {
-      auto least = rows.partial.col(chunk);
-      least.setConstant(std::numeric_limits<Wide>::infinity());
-      for (Index j = rows.columns.begin(chunk); j < rows.columns.end(chunk); ++j) {
-        if (!(v(j) > 0)) continue;
-        for_each_segment(
-            cost, j, rows.scratch.col(worker).data(), [&](Index first, Index count, S const* c) {
-              auto part = least.segment(first, count).array();
-              part = part.min((ConstArrayMap<S>(c, count) - g(j)).template cast<Wide>());
-            });
-      }
-    });
-    hard = rows.partial.rowwise().minCoeff().template cast<S>();
+    return detail::column_sum(cost, at, f, w, g, j, e, scratch);
   }
 
   /// g <- the potential that makes column j exact, g - epsilon log s with s = sum_i w_i e_ij; fills
@@ -160,7 +107,7 @@ struct EntropicProblem {
   Wide update_column(Blur<S> at, VectorX<S> const& f, S& g, Index j, S* e, S* scratch) const {
     Wide s = column_sum(at, f, g, j, e, scratch);
     if (!in_range<S>(s)) {
-      g = hard_column_potential(f, j, scratch);
+      g = hard_column(cost, f, j, scratch);
       s = column_sum(at, f, g, j, e, scratch);
     }
     g -= S(at.epsilon * std::log(s));
@@ -169,7 +116,7 @@ struct EntropicProblem {
 
   /// The soft c-transform of f at column j: -epsilon log sum_i w_i exp((f_i - C_ij) / epsilon).
   S soft_column_potential(Blur<S> at, VectorX<S> const& f, Index j, S* e, S* scratch) const {
-    S const hard = hard_column_potential(f, j, scratch);
+    S const hard = hard_column(cost, f, j, scratch);
     Wide const s = column_sum(at, f, hard, j, e, scratch);
     return hard - S(at.epsilon * std::log(s));
   }
@@ -177,7 +124,7 @@ struct EntropicProblem {
   /// The same of g for all rows, into `soft` (n).
   void soft_row_potential(Blur<S> at, VectorX<S> const& g, RowSums<S>& rows,
                           Parallel const& parallel, VectorX<S>& soft) const {
-    hard_row_potential(g, rows, parallel, soft);
+    hard_rows(cost, g, [&](Index j) { return v(j) > 0; }, rows, parallel, soft);
     rows.accumulate(parallel, [&](Index j, int worker, S* e) {
       column_sum(at, soft, g(j), j, e, rows.scratch.col(worker).data());
       return v(j);
@@ -300,14 +247,6 @@ struct EntropicProblem {
   }
 
  private:
-  [[nodiscard]] VectorX<S> normalised(VectorX<S> const& weights) const {
-    VectorX<S> result = weights / S(mass);
-    for (S& weight : result) {
-      if (weight < std::numeric_limits<S>::min()) weight = 0;
-    }
-    return result;
-  }
-
   [[nodiscard]] bool every_weight_has_a_partner() const {
     VectorX<S> scratch(segment_width);
     VectorX<bool> partner = (w.array() == 0).matrix();
@@ -330,18 +269,7 @@ struct EntropicProblem {
   void measure(VectorX<S> const& f, VectorX<S> const& g, RowSums<S>& rows, Parallel const& parallel,
                EntropicAnswer<S>& x) const {
     VectorX<Wide> column(m()), cost_of_column(m());
-    rows.accumulate(parallel, [&](Index j, int worker, S* e) {
-      Wide s = 0, paid = 0;
-      for_each_segment(cost, j, rows.scratch.col(worker).data(),
-                       [&](Index first, Index count, S const* c) {
-                         s += exponentials(f.data() + first, g(j), c, blur.inverse,
-                                           w.data() + first, e + first, count);
-                         paid += weighted_cost(w.data() + first, e + first, c, count);
-                       });
-      column(j) = s;
-      cost_of_column(j) = paid;
-      return v(j);
-    });
+    measure_plan(cost, blur, f, g, w, v, rows, parallel, column, cost_of_column);
     Wide deviation = 0, paid = 0, moved = 0, linear = 0, dual = 0;
     for (Index j = 0; j < m(); ++j) {
       if (!(v(j) > 0)) continue;

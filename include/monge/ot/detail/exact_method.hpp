@@ -41,12 +41,7 @@ class ExactMethod {
 
   ExactMethod(C cost, VectorX<S> a, VectorX<S> b, Potentials<S> start)
       : problem_(std::move(cost), std::move(a), std::move(b)), start_(std::move(start)) {
-    require((start_.f.size() == 0 && start_.g.size() == 0) ||
-                (start_.f.size() == n() && start_.g.size() == m()),
-            "exact: start has ", start_.f.size(), " and ", start_.g.size(),
-            " potentials but the cost is ", shape(problem_.cost), "; give both or none");
-    require(start_.f.allFinite() && start_.g.allFinite(),
-            "exact: NaN or infinity in the start potentials");
+    check_start("exact", shape(problem_.cost), start_);
   }
 
   [[nodiscard]] ExactProblem<C> const& problem() const { return problem_; }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <monge/ot/detail/entropic_problem.hpp>
+#include <monge/ot/detail/integer_masses.hpp>
 #include <monge/ot/detail/network_simplex.hpp>
 
 namespace monge::ot::detail {
@@ -42,7 +43,9 @@ class ExactProblem {
     mass = balance<S>("exact", shape(cost), a, b);
     require(n() + m() < Index(std::numeric_limits<std::int32_t>::max()), "exact: cost is ",
             shape(cost), "; rows and columns together must be fewer than 2^31");
-    count_mass();
+    supply.resize(std::size_t(n() + m()));
+    unit_ = integer_masses<S>(a, b, mass, supply.data(), supply.data() + n());
+    for (Index j = 0; j < m(); ++j) supply[std::size_t(n() + j)] *= -1;
     checked_scale("exact", cost);
   }
 
@@ -210,25 +213,6 @@ class ExactProblem {
   }
 
  private:
-  /// The weights in units of 2^-62 of the mass; what rounding leaves over goes to the largest.
-  void count_mass() {
-    unit_ = std::ilogb(mass) - 61;
-    supply.resize(std::size_t(n() + m()));
-    Mass rest = 0;
-    auto const count = [&](VectorX<S> const& weights, Mass* out, int sign) {
-      W const factor = mass / weights.template cast<W>().sum();
-      for (Index k = 0; k < weights.size(); ++k) {
-        out[k] = sign * Mass(std::llrint(std::ldexp(W(weights(k)) * factor, -unit_)));
-        rest += out[k];
-      }
-    };
-    count(a, supply.data(), 1);
-    count(b, supply.data() + n(), -1);
-    Index largest = 0;
-    (rest < 0 ? a : b).maxCoeff(&largest);
-    supply[std::size_t(rest < 0 ? largest : n() + largest)] -= rest;
-  }
-
   int unit_ = 0;  // the exponent of the unit of mass
 };
 

@@ -23,10 +23,9 @@
 #include <vector>
 
 #include <monge/core/types.hpp>
+#include <monge/ot/detail/integer_masses.hpp>
 
 namespace monge::ot::detail {
-
-using Mass = std::int64_t;
 
 /// A node and the arc to its parent.
 struct TreeNode {

@@ -16,10 +16,9 @@
 #include <utility>
 
 #include <monge/core/types.hpp>
+#include <monge/ot/detail/integer_masses.hpp>
 
 namespace monge::ot::detail {
-
-using Mass = std::int64_t;
 
 /// c(z) = |z|, its slope, and c(z + h) - c(z) without cancellation.
 struct FirstPower {
@@ -95,30 +94,6 @@ struct OrderedMasses {
   std::int32_t const* order;
   Mass operator()(Index k) const { return mass[order[k]]; }
 };
-
-/// Weights a (n) and b (m) of sums mass_a and mass_b, as integers of equal sums, at most 2^62 each,
-/// and what one unit of them weighs if the mass is `mass`. What rounding leaves goes to the
-/// largest.
-template <RealScalar S>
-double integer_masses(VectorX<S> const& a, VectorX<S> const& b, wide_t<S> mass, Mass* counts_a,
-                      Mass* counts_b) {
-  using W = wide_t<S>;
-  int const unit = std::ilogb(mass) - 61;
-  auto const count = [&](VectorX<S> const& weights, Mass* counts) {
-    W const factor = mass / weights.template cast<W>().sum();
-    Mass total = 0;
-    for (Index k = 0; k < weights.size(); ++k) {
-      counts[k] = Mass(std::llrint(std::ldexp(W(weights(k)) * factor, -unit)));
-      total += counts[k];
-    }
-    return total;
-  };
-  Mass const rest = count(a, counts_a) - count(b, counts_b);
-  Index largest = 0;
-  (rest < 0 ? a : b).maxCoeff(&largest);
-  (rest < 0 ? counts_a : counts_b)[largest] += std::abs(rest);
-  return std::ldexp(1.0, unit);
-}
 
 /// visit(i, j, mass) for the n + m - 1 cells of the staircase; n, m >= 1. The masses of the sorted
 /// points, a(i) and b(j), have equal sums.

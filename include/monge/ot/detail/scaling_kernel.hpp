@@ -101,7 +101,7 @@ class ScalingKernel {
   /// Stores at most `bytes` of kernel: all of it if it fits, otherwise only its larger entries.
   ScalingKernel(Index n, Index m, double bytes)
       : f_(n), g_(m), ratio_(n), scaled_(n), room_(std::max(bytes, 0.0)) {
-    if (double(n) * double(m) * double(sizeof(S)) <= room_) entries_ = MatrixX<S>::Zero(n, m);
+    if (double(n) * double(m) * double(sizeof(S)) <= room_) entries_.resize(n, m);
     if (room_ > 0) few_.reserve(Chunks(m), n, most_compressed());
   }
 
@@ -228,6 +228,7 @@ class ScalingKernel {
       Index const chunk = j / rows.columns.width;
       if (!(problem.v(j) > 0)) {
         if (part) few_.skip_column(chunk);
+        if (all) entries_.col(j).setZero();
         return S(0);
       }
       S const before = g(j);

@@ -104,28 +104,13 @@ class SoftTransform {
               int worker, S& guess) const {
     S* const e = rows.e.col(worker).data();
     S* const scratch = rows.scratch.col(worker).data();
-    Wide sum = guess < none ? column_sum(at, f, w, guess, j, e, scratch) : Wide(0);
+    Wide sum = guess < none ? column_sum(cost_, at, f, w, guess, j, e, scratch) : Wide(0);
     if (!in_range<S>(sum)) {
-      S highest = -none;
-      for_each_segment(cost_, j, scratch, [&](Index first, Index count, S const* c) {
-        highest = std::max(
-            highest, (f.segment(first, count).array() - ConstArrayMap<S>(c, count)).maxCoeff());
-      });
-      guess = -highest;
-      if (!(highest > -none)) return 1;
-      sum = column_sum(at, f, w, guess, j, e, scratch);
+      guess = hard_column(cost_, f, j, scratch);
+      if (!(guess < none)) return 1;
+      sum = column_sum(cost_, at, f, w, guess, j, e, scratch);
     }
     guess -= S(at.epsilon * std::log(sum));
-    return sum;
-  }
-
-  Wide column_sum(Blur<S> at, VectorX<S> const& f, VectorX<S> const& w, S shift, Index j, S* e,
-                  S* scratch) const {
-    Wide sum = 0;
-    for_each_segment(cost_, j, scratch, [&](Index first, Index count, S const* c) {
-      sum +=
-          exponentials(f.data() + first, shift, c, at.inverse, w.data() + first, e + first, count);
-    });
     return sum;
   }
 
@@ -134,7 +119,7 @@ class SoftTransform {
                 VectorX<S>& soft) const {
     rows.accumulate(parallel_, [&](Index j, int worker, S* e) {
       if (!(v(j) > 0) || !(g(j) < none)) return S(0);
-      column_sum(at, soft, soft, g(j), j, e, rows.scratch.col(worker).data());
+      column_sum(cost_, at, soft, soft, g(j), j, e, rows.scratch.col(worker).data());
       return v(j);
     });
     bool trusted = true;
@@ -148,25 +133,8 @@ class SoftTransform {
 
   void hard_rows(VectorX<S> const& g, VectorX<S> const& v, RowSums<S>& rows,
                  VectorX<S>& hard) const {
-    parallel_for(parallel_, rows.columns.count, [&](Index chunk, int worker) {
-      auto least = rows.partial.col(chunk);
-      least.setConstant(std::numeric_limits<Wide>::infinity());
-      for (Index j = rows.columns.begin(chunk); j < rows.columns.end(chunk); ++j) {
-        if (!(v(j) > 0) || !(g(j) < none)) continue;
-        for_each_segment(
-            cost_, j, rows.scratch.col(worker).data(), [&](Index first, Index count, S const* c) {
-              auto part = least.segment(first, count).array();
-              part = part.min((ConstArrayMap<S>(c, count) - g(j)).template cast<Wide>());
-            });
-      }
-    });
-    for (Index i = 0; i < hard.size(); ++i) {
-      Wide least = rows.partial(i, 0);
-      for (Index chunk = 1; chunk < rows.columns.count; ++chunk) {
-        least = std::min(least, rows.partial(i, chunk));
-      }
-      hard(i) = S(least);
-    }
+    auto const takes_part = [&](Index j) { return v(j) > 0 && g(j) < none; };
+    detail::hard_rows(cost_, g, takes_part, rows, parallel_, hard);
   }
 
   C cost_;

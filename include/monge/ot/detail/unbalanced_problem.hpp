@@ -73,25 +73,9 @@ void check_unbalanced(std::string_view function, Shape cost, VectorX<S>& a, Vect
     balance<S>(function, cost, a, b);
     return;
   }
-  require(cost.rows > 0 && cost.cols > 0, function, ": cost is ", cost,
-          "; it needs at least one row and one column");
-  require(a.size() == cost.rows, function, ": cost is ", cost, " but a has ", a.size(),
-          " entries; a needs one entry per row");
-  require(b.size() == cost.cols, function, ": cost is ", cost, " but b has ", b.size(),
-          " entries; b needs one entry per column");
+  check_sizes(function, cost, a, b);
   checked_mass<S>(function, "a", a);
   checked_mass<S>(function, "b", b);
-}
-
-/// What is wrong with a row-major cost is said in the caller's shapes and indices.
-template <RealScalar S, class Options>
-void check_transposed_input(Eigen::Ref<MatrixX<S> const> const& transposed, VectorX<S> a,
-                            VectorX<S> b, Options const& options) {
-  check_unbalanced<S>("sinkhorn_unbalanced", {transposed.cols(), transposed.rows()}, a, b,
-                      options.rho_a, options.rho_b);
-  checked_scale("sinkhorn_unbalanced",
-                index_cost(transposed.cols(), transposed.rows(),
-                           [&](Index i, Index j) { return transposed(j, i); }));
 }
 
 template <RealScalar S>
@@ -116,36 +100,17 @@ struct UnbalancedProblem {
         cost(shape(operand)) {
     check_unbalanced<S>(function, cost, a, b, options.rho_a, options.rho_b);
     mass = std::sqrt(a.template cast<Wide>().sum()) * std::sqrt(b.template cast<Wide>().sum());
-    w = normalised(a);
-    v = normalised(b);
-    if (options.epsilon) require_positive(function, "epsilon", *options.epsilon);
-    if (options.tolerance) require_nonnegative(function, "tolerance", *options.tolerance);
-    CostScale const scale = checked_scale(function, operand);
-    require(options.epsilon.has_value(), function,
-            ": epsilon is not set; it is in units of the cost, and 0.05 * mean cost = ",
-            0.05 * scale.mean, " is a good start");
-    epsilon = *options.epsilon;
-    S const inverse = Blur<S>(epsilon).inverse;
-    require(inverse > 0 && std::isfinite(inverse), function, ": epsilon is ", epsilon,
-            "; its inverse leaves the range of the scalar: rescale the cost");
-    largest_cost = scale.largest;
-    double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
-    tolerance = options.tolerance.value_or(
-        std::max(usual, double(unit_roundoff<S>) * largest_cost / epsilon));
+    w = normalised(a, mass);
+    v = normalised(b, mass);
+    Strength const strength =
+        checked_strength(function, operand, options.epsilon, options.tolerance);
+    epsilon = strength.epsilon;
+    tolerance = strength.tolerance;
+    largest_cost = strength.scale.largest;
   }
 
   [[nodiscard]] Index n() const { return w.size(); }
   [[nodiscard]] Index m() const { return v.size(); }
-
-  template <class Start>
-  void check_start(std::string_view function, Start const& start) const {
-    if (start.f.size() == 0 && start.g.size() == 0) return;
-    require(start.f.size() == n() && start.g.size() == m(), function, ": start has ",
-            start.f.size(), " and ", start.g.size(), " potentials but the cost is ", cost,
-            "; give both or none");
-    require(start.f.allFinite() && start.g.allFinite(), function,
-            ": NaN or infinity in the start potentials");
-  }
 
   /// Rows without weight or without an allowed partner take no part.
   void switch_off(VectorX<S>& f) const {
@@ -236,30 +201,12 @@ struct UnbalancedProblem {
   }
 
  private:
-  [[nodiscard]] VectorX<S> normalised(VectorX<S> const& weights) const {
-    VectorX<S> result = weights / S(mass);
-    for (S& weight : result) {
-      if (weight < std::numeric_limits<S>::min()) weight = 0;
-    }
-    return result;
-  }
-
   /// Both marginals, <C, P> and the values of primal and dual in one read of the cost.
   template <CostOperator C>
   void measure(SoftTransform<C> const& transform, Blur<S> blur, VectorX<S> const& f,
                VectorX<S> const& g, RowSums<S>& rows, UnbalancedAnswer<S>& x) const {
     VectorX<Wide> column(m()), paid(m());
-    rows.accumulate(transform.parallel(), [&](Index j, int worker, S* e) {
-      column(j) = paid(j) = 0;
-      if (!(g(j) > -std::numeric_limits<S>::infinity())) return S(0);
-      for_each_segment(transform.cost(), j, rows.scratch.col(worker).data(),
-                       [&](Index first, Index count, S const* c) {
-                         column(j) += exponentials(f.data() + first, g(j), c, blur.inverse,
-                                                   w.data() + first, e + first, count);
-                         paid(j) += weighted_cost(w.data() + first, e + first, c, count);
-                       });
-      return v(j);
-    });
+    measure_plan(transform.cost(), blur, f, g, w, v, rows, transform.parallel(), column, paid);
     x.rows.resize(n());
     x.cols.resize(m());
     Wide linear = 0, dual = 0, penalty = 0, error = 0, moved = 0, spent = 0;

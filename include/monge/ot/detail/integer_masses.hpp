@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Mass as integers, so that flows and walks along weights are exact: ties are ties.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include <monge/core/types.hpp>
+
+namespace monge::ot::detail {
+
+using Mass = std::int64_t;
+
+/// Weights a (n) and b (m), as integers of equal sums, at most 2^62 each, in units of 2^unit if the
+/// mass is `mass`; returns the exponent `unit`. What rounding leaves goes to the largest.
+template <RealScalar S>
+int integer_masses(VectorX<S> const& a, VectorX<S> const& b, wide_t<S> mass, Mass* counts_a,
+                   Mass* counts_b) {
+  using W = wide_t<S>;
+  int const unit = std::ilogb(mass) - 61;
+  auto const count = [&](VectorX<S> const& weights, Mass* counts) {
+    W const factor = mass / weights.template cast<W>().sum();
+    Mass total = 0;
+    for (Index k = 0; k < weights.size(); ++k) {
+      counts[k] = Mass(std::llrint(std::ldexp(W(weights(k)) * factor, -unit)));
+      total += counts[k];
+    }
+    return total;
+  };
+  Mass const rest = count(a, counts_a) - count(b, counts_b);
+  Index largest = 0;
+  (rest < 0 ? a : b).maxCoeff(&largest);
+  (rest < 0 ? counts_a : counts_b)[largest] += std::abs(rest);
+  return unit;
+}
+
+}  // namespace monge::ot::detail

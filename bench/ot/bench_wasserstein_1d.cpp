@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <numbers>
 #include <vector>
 
 #include <monge/ot/wasserstein_1d.hpp>
@@ -34,7 +35,7 @@ VectorX<double> normal(Index n, std::uint64_t seed) {
   VectorX<double> const u = uniform(2 * n, seed);
   VectorX<double> z(n);
   for (Index k = 0; k < n; ++k) {
-    z(k) = std::sqrt(-2 * std::log(u(2 * k))) * std::cos(2 * EIGEN_PI * u(2 * k + 1));
+    z(k) = std::sqrt(-2 * std::log(u(2 * k))) * std::cos(2 * std::numbers::pi * u(2 * k + 1));
   }
   return z;
 }

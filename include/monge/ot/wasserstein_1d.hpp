@@ -101,7 +101,7 @@ template <RealScalar S>
 struct SortedSample {
   VectorX<S> points;                // ascending
   std::vector<std::int32_t> order;  // points(k) was number order[k]; empty if nobody asks
-  std::vector<Mass> masses;         // of number i; empty if all are equal to `each`
+  std::vector<Mass> masses;         // of points(k); empty if all are equal to `each`
   Mass each = 0;
 
   [[nodiscard]] Index size() const { return points.size(); }
@@ -111,7 +111,7 @@ struct SortedSample {
     if (masses.empty()) {
       body(EqualMasses{each});
     } else {
-      body(OrderedMasses{masses.data(), order.data()});
+      body(SortedMasses{masses.data()});
     }
   }
 };
@@ -199,8 +199,8 @@ void line_plan(LineProblem<S> const& problem, Eigen::SparseMatrix<S>& plan) {
 }
 
 /// Gap and marginal error of what is in the result, from the points in the caller's order.
-template <RealScalar S, class Power>
-Status certify_line(VectorX<S> const& x, VectorX<S> const& y, Power c, Wasserstein1dResult<S>& r) {
+template <RealScalar S, class Power, class Result>
+Status certify_line(VectorX<S> const& x, VectorX<S> const& y, Power c, Result& r) {
   using W = wide_t<S>;
   VectorX<W> rows = -r.a.template cast<W>();
   CompensatedSum<W> gap, size, error;
@@ -268,17 +268,51 @@ void check_points(std::string_view function, std::string_view name, VectorX<S> c
   }
 }
 
+/// Takes the points over if the caller's order is of no use any more.
 template <RealScalar S>
-SortedSample<S> sorted_sample(VectorX<S> const& points, bool with_order, SortScratch<S>& scratch) {
+SortedSample<S> sorted_sample(VectorX<S>& points, bool with_order, bool keep,
+                              SortScratch<S>& scratch) {
   SortedSample<S> sample;
-  sample.points = points;
-  if (with_order) {
-    sample.order.resize(std::size_t(points.size()));
-    sort_with_order(sample.points.data(), sample.order.data(), points.size(), scratch);
+  if (keep) {
+    sample.points = points;
   } else {
-    sort(sample.points.data(), points.size(), scratch);
+    sample.points.swap(points);
+  }
+  Index const n = sample.size();
+  if (with_order) {
+    sample.order.resize(std::size_t(n));
+    sort_with_order(sample.points.data(), sample.order.data(), n, scratch);
+  } else {
+    sort(sample.points.data(), n, scratch);
   }
   return sample;
+}
+
+/// The weights in the order of the sorted points.
+template <RealScalar S>
+VectorX<S> sorted_weights(SortedSample<S> const& sample, VectorX<S> const& weights) {
+  VectorX<S> sorted(weights.size());
+  for (Index k = 0; k < sorted.size(); ++k) sorted(k) = weights(sample.order[std::size_t(k)]);
+  return sorted;
+}
+
+/// Gives the sorted points their masses; returns what one unit weighs.
+template <RealScalar S>
+double set_masses(SortedSample<S>& x, SortedSample<S>& y, VectorX<S> const& a, VectorX<S> const& b,
+                  wide_t<S> mass) {
+  x.masses.resize(std::size_t(x.size()));
+  y.masses.resize(std::size_t(y.size()));
+  return std::ldexp(1.0, integer_masses<S>(sorted_weights(x, a), sorted_weights(y, b), mass,
+                                           x.masses.data(), y.masses.data()));
+}
+
+/// One weight per point.
+inline void check_weight_counts(std::string_view function, Index n, Index in_a, Index m,
+                                Index in_b) {
+  require(in_a == n, function, ": x has ", n, " points but a has ", in_a,
+          " entries; a needs one entry per point");
+  require(in_b == m, function, ": y has ", m, " points but b has ", in_b,
+          " entries; b needs one entry per point");
 }
 
 /// Both weights empty: all equal, of mass 1.
@@ -298,8 +332,9 @@ Wasserstein1dResult<S> wasserstein_1d(VectorX<S> x, VectorX<S> y, VectorX<S> a, 
   LineProblem<S> problem;
   SortScratch<S> scratch;
   bool const with_order = !equal || options.answer != Answer1d::value;
-  problem.x = sorted_sample(x, with_order, scratch);
-  problem.y = sorted_sample(y, with_order, scratch);
+  bool const keep = options.answer == Answer1d::everything;
+  problem.x = sorted_sample(x, with_order, keep, scratch);
+  problem.y = sorted_sample(y, with_order, keep, scratch);
   if (equal) {
     problem.matched = n == m;
     problem.x.each = problem.matched ? 1 : m;
@@ -311,10 +346,7 @@ Wasserstein1dResult<S> wasserstein_1d(VectorX<S> x, VectorX<S> y, VectorX<S> a, 
     }
   } else {
     wide_t<S> const mass = balance<S>("wasserstein_1d", Shape{n, m}, a, b);
-    problem.x.masses.resize(std::size_t(n));
-    problem.y.masses.resize(std::size_t(m));
-    problem.unit = std::ldexp(
-        1.0, integer_masses<S>(a, b, mass, problem.x.masses.data(), problem.y.masses.data()));
+    problem.unit = set_masses(problem.x, problem.y, a, b, mass);
     r.a = std::move(a);
     r.b = std::move(b);
   }
@@ -351,12 +383,7 @@ template <RealVectorExpr X, VectorLike<X> Y, VectorLike<X> A, VectorLike<X> B>
 [[nodiscard]] Wasserstein1dResult<scalar_t<X>> wasserstein_1d(
     X const& x, Y const& y, A const& a, B const& b, Wasserstein1dOptions const& options = {}) {
   using S = scalar_t<X>;
-  monge::detail::require(a.size() == x.size(), "wasserstein_1d: x has ", Index(x.size()),
-                         " points but a has ", Index(a.size()),
-                         " entries; a needs one entry per point");
-  monge::detail::require(b.size() == y.size(), "wasserstein_1d: y has ", Index(y.size()),
-                         " points but b has ", Index(b.size()),
-                         " entries; b needs one entry per point");
+  detail::check_weight_counts("wasserstein_1d", x.size(), a.size(), y.size(), b.size());
   return monge::detail::certified(
       detail::wasserstein_1d<S>(monge::detail::as_column(x), monge::detail::as_column(y),
                                 monge::detail::as_column(a), monge::detail::as_column(b), options));

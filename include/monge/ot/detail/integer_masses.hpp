@@ -19,11 +19,13 @@ int integer_masses(VectorX<S> const& a, VectorX<S> const& b, wide_t<S> mass, Mas
                    Mass* counts_b) {
   using W = wide_t<S>;
   int const unit = std::ilogb(mass) - 61;
+  // Two powers of two, since one alone can overflow; half a unit rounds to the nearest.
+  W const first = std::ldexp(W(1), -unit / 2), second = std::ldexp(W(1), -unit - -unit / 2);
   auto const count = [&](VectorX<S> const& weights, Mass* counts) {
     W const factor = mass / weights.template cast<W>().sum();
     Mass total = 0;
     for (Index k = 0; k < weights.size(); ++k) {
-      counts[k] = Mass(std::llrint(std::ldexp(W(weights(k)) * factor, -unit)));
+      counts[k] = Mass(W(weights(k)) * factor * first * second + W(0.5));
       total += counts[k];
     }
     return total;

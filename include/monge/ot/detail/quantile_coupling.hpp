@@ -95,6 +95,12 @@ struct OrderedMasses {
   Mass operator()(Index k) const { return mass[order[k]]; }
 };
 
+/// Masses that lie in the order of the sorted points.
+struct SortedMasses {
+  Mass const* mass;
+  Mass operator()(Index k) const { return mass[k]; }
+};
+
 /// visit(i, j, mass) for the n + m - 1 cells of the staircase; n, m >= 1. The masses of the sorted
 /// points, a(i) and b(j), have equal sums.
 template <class A, class B, class Visit>
@@ -145,13 +151,26 @@ void add_matched_gradient(S const* x, std::int32_t const* order, S const* y, Ind
   for (Index k = 0; k < n; ++k) gradient[order[k]] += each * c.slope(x[k] - y[k]);
 }
 
-/// W_p^p between sorted x (n) and y (m) whose masses are a(i) unit and b(j) unit.
+/// W_p^p between sorted x (n) and y (m) whose masses are a(i) unit and b(j) unit. Which sample is
+/// the next to move on cannot be foreseen, so the walk has no branch for it.
 template <RealScalar S, class A, class B, class Power>
 wide_t<S> coupled_power(S const* x, Index n, A a, S const* y, Index m, B b, Power c, double unit) {
   using W = wide_t<S>;
   W sum = 0;
-  for_each_cell(n, a, m, b,
-                [&](Index i, Index j, Mass mass) { sum += W(mass) * c(W(x[i]) - W(y[j])); });
+  Index i = 0, j = 0;
+  Mass left_a = a(0), left_b = b(0);
+  for (;;) {
+    Mass const mass = std::min(left_a, left_b);
+    sum += W(mass) * c(W(x[i]) - W(y[j]));
+    left_a -= mass;
+    left_b -= mass;
+    Index const next_i = i + (left_a == 0), next_j = j + (left_b == 0);
+    if (next_i == n || next_j == m) break;  // what is left of the other sample carries nothing
+    left_a = next_i == i ? left_a : a(next_i);
+    left_b = next_j == j ? left_b : b(next_j);
+    i = next_i;
+    j = next_j;
+  }
   return sum * W(unit);
 }
 

@@ -8,12 +8,18 @@
 ///     value = objective(x, gradient)      X const& x, X& gradient (same shape, to be overwritten)
 ///
 /// A lambda with `auto const&` and `auto&&` parameters fits, and so does one with `VectorXd const&`
-/// and `VectorXd&`. NaN or infinity as a value means "not defined here": methods step back from it.
+/// and `VectorXd&`. A random one has the key of its randomness as a third argument and is the same
+/// function of (x, key) whenever it is called:
+///
+///     value = objective(x, gradient, key)
+///
+/// NaN or infinity as a value means "not defined here": methods step back from it.
 #pragma once
 
 #include <concepts>
 #include <type_traits>
 
+#include <monge/core/random.hpp>
 #include <monge/core/types.hpp>
 
 namespace monge::optim {
@@ -29,5 +35,12 @@ template <class F, class X>
 concept DifferentiableObjective =
     Variable<X> && std::invocable<F&, X const&, X&> &&
     std::convertible_to<std::invoke_result_t<F&, X const&, X&>, typename X::Scalar>;
+
+/// `objective(x, gradient, key) -> value`: an estimate of a value and its gradient, made with the
+/// random numbers of the key (core/random.hpp) and no others.
+template <class F, class X>
+concept StochasticObjective =
+    Variable<X> && std::invocable<F&, X const&, X&, RandomKey> &&
+    std::convertible_to<std::invoke_result_t<F&, X const&, X&, RandomKey>, typename X::Scalar>;
 
 }  // namespace monge::optim

@@ -39,10 +39,10 @@
 #include <monge/core/iterate.hpp>
 #include <monge/core/require.hpp>
 #include <monge/ot/assignment.hpp>
-#include <monge/ot/detail/augmented_cost.hpp>
 #include <monge/ot/detail/exact_answer.hpp>
 #include <monge/ot/detail/exact_pricing.hpp>
 #include <monge/ot/detail/exact_start.hpp>
+#include <monge/ot/detail/exact_unequal.hpp>
 
 namespace monge::ot {
 
@@ -226,15 +226,38 @@ class Exact {
 
 namespace detail {
 
-/// Runs the simplex on one balanced problem.
+/// Runs the simplex on one problem. `moved`: the mass to move, if not all.
 template <CostOperator C, class Watch>
-ExactResult<scalar_t<C>> solve_balanced(C cost, VectorX<scalar_t<C>> a, VectorX<scalar_t<C>> b,
-                                        ExactOptions const& options, ExactStart<scalar_t<C>> start,
-                                        Watch&& observer) {
-  Exact<C> const method(std::move(cost), std::move(a), std::move(b), std::move(start));
-  return method.result(iterate(method,
-                               {options.max_iterations, options.max_seconds, options.observe_every},
-                               std::forward<Watch>(observer)));
+ExactResult<scalar_t<C>> solve_exact(C cost, VectorX<scalar_t<C>> a, VectorX<scalar_t<C>> b,
+                                     std::optional<wide_t<scalar_t<C>>> moved,
+                                     ExactOptions const& options, ExactStart<scalar_t<C>> start,
+                                     Watch&& observer) {
+  using S = scalar_t<C>;
+  auto const solve = [&](AugmentedCost<C> whole, VectorX<S> rows, VectorX<S> columns,
+                         ExactStart<S> from) {
+    Exact<AugmentedCost<C>> const method(std::move(whole), std::move(rows), std::move(columns),
+                                         std::move(from));
+    return method.result(iterate(
+        method, {options.max_iterations, options.max_seconds, options.observe_every}, observer));
+  };
+  if (moved) return solve_partial(cost, a, b, *moved, start, solve);
+  return solve(AugmentedCost<C>(std::move(cost)), std::move(a), std::move(b), std::move(start));
+}
+
+/// Adds what the options charge for extra mass, and brings the duals to the gauge in which they are
+/// the derivatives of the sum.
+template <RealScalar S>
+ExactResult<S> with_penalty(ExactResult<S> r, std::optional<double> penalty, bool moved) {
+  using W = wide_t<S>;
+  if (!penalty || !moved) return r;
+  W const extra = r.a.template cast<W>().sum() - r.b.template cast<W>().sum();
+  r.penalty = W(*penalty) * std::abs(extra);
+  VectorX<S>& more = extra > 0 ? r.f : r.g;
+  VectorX<S>& less = extra > 0 ? r.g : r.f;
+  more.array() += S(*penalty);
+  less.array() += S(r.mass_price - W(*penalty));
+  r.mass_price = 0;
+  return r;
 }
 
 /// Equal weights on both sides of a square cost: a permutation is optimal.
@@ -282,7 +305,15 @@ ExactResult<S> solve_as_assignment(C const& cost, VectorX<S> a, VectorX<S> b,
 /// Weights are nonnegative and finite; masses that differ by at most 8 (n + m) u relative to their
 /// mean are rescaled to it, a larger difference is refused. Zero weights are allowed: their
 /// potentials are the largest that are feasible. Weights below 2^-63 of the mass count as zero.
-/// `start`: duals near the optimum, such as those of a similar problem, save most pivots.
+/// `start`: duals or a plan near the optimum, such as those of a similar problem, save most pivots.
+///
+///     auto r = exact(C, a, b, {.extra_mass_penalty = 2});  // masses differ: the smaller is moved
+///     auto r = exact(C, a, b, {.mass = 0.5});              // half a unit is moved
+///
+/// minimise <C, P> over P 1 <= a, P' 1 <= b with the mass of P given, min(sum a, sum b) or `mass`;
+/// left_a and left_b say what stays where. The optimum of <C, P> + penalty is <a, f> + <b, g>, that
+/// of partial transport <a, f> + <b, g> + mass mass_price, with f <= 0 and g <= 0 that vanish
+/// where mass stays; duality_gap certifies both. Nothing n x m is copied.
 ///
 /// Converged means that the marginals hold to 8 (n + m) u of the mass and that duality_gap <=
 /// 64 u (|cost| + sum a |f| + sum b |g|), else precision_limit. `infeasible` if the allowed pairs
@@ -300,9 +331,14 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
   detail::require_limits("exact", options.max_iterations, options.max_seconds,
                          options.observe_every);
   VectorX<S> const rows = detail::as_column(a), columns = detail::as_column(b);
+  std::optional<wide_t<S>> const moved = detail::moved_mass<S>(
+      detail::shape(cost), rows, columns, options.mass, options.extra_mass_penalty);
+  auto const finished = [&](ExactResult<S> r) {
+    return detail::with_penalty(std::move(r), options.extra_mass_penalty, moved.has_value());
+  };
   if constexpr (CostOperator<C>) {
-    return detail::solve_balanced(detail::CostReference<C>(cost), rows, columns, options, start,
-                                  observer);
+    return finished(detail::solve_exact(detail::CostReference<C>(cost), rows, columns, moved,
+                                        options, start, observer));
   } else {
     // Above, the simplex is as fast on random costs and 3 times faster on points (n = 5000).
     constexpr Index largest_assignment = 1000;
@@ -310,31 +346,58 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
                          columns.size() == cost.cols() && rows.size() == columns.size() &&
                          rows.size() > 0 && (rows.array() == rows(0)).all() &&
                          (columns.array() == columns(0)).all();
-    if (uniform && options.max_iterations == ExactOptions{}.max_iterations &&
+    if (uniform && !moved && options.max_iterations == ExactOptions{}.max_iterations &&
         start.f.size() + start.g.size() + start.plan.size() == 0) {
       return detail::certified(
           detail::solve_as_assignment<S>(cost, rows, columns, options, observer));
     }
     if constexpr (detail::is_row_major<C>) {
       Eigen::Ref<MatrixX<S> const> const transposed(cost.transpose());
-      VectorX<S> balanced_rows = rows, balanced_columns = columns;
-      detail::balance<S>("exact", detail::shape(cost), balanced_rows, balanced_columns);
+      if (!moved) {
+        VectorX<S> balanced_rows = rows, balanced_columns = columns;
+        detail::balance<S>("exact", detail::shape(cost), balanced_rows, balanced_columns);
+      }
       detail::check_before_transposing<S>("exact", transposed, start);
       detail::check_plan("exact", detail::shape(cost), start.plan);
       ExactResult<S> r =
-          detail::solve_balanced(detail::view<S>(transposed), columns, rows, options,
-                                 ExactStart<S>{start.g, start.f, start.plan.transpose()}, observer);
+          detail::solve_exact(detail::view<S>(transposed), columns, rows, moved, options,
+                              ExactStart<S>{start.g, start.f, start.plan.transpose()}, observer);
       r.plan = Eigen::SparseMatrix<S>(r.plan.transpose());
       std::swap(r.f, r.g);
       std::swap(r.a, r.b);
       std::swap(r.left_a, r.left_b);
-      return r;
+      return finished(std::move(r));
     } else {
       Eigen::Ref<MatrixX<S> const> const bound(cost);
-      return detail::solve_balanced(detail::view<S>(bound), rows, columns, options, start,
-                                    observer);
+      return finished(detail::solve_exact(detail::view<S>(bound), rows, columns, moved, options,
+                                          start, observer));
     }
   }
+}
+
+/// The derivatives of a transport cost with respect to the weights.
+template <RealScalar S>
+struct WeightGradient {
+  VectorX<S> a;  ///< n
+  VectorX<S> b;  ///< m
+};
+
+/// The gradient of transport_cost + penalty of a converged result with respect to the weights, by
+/// the envelope theorem: its duals. (That with respect to the cost is `plan`; that with respect to
+/// points is position_gradient.)
+///
+/// If all mass is moved, weights can only change with their masses kept equal, and duals count up
+/// to a constant: f and g are centred, so that each sums to zero, which projects on weights of
+/// constant mass. If mass is left over, f and g are returned as they are. At weights where the
+/// duals are not unique (equal partial sums of a and b: a degenerate plan) it is a subgradient.
+template <RealScalar S>
+[[nodiscard]] WeightGradient<S> weight_gradient(ExactResult<S> const& r) {
+  WeightGradient<S> gradient{r.f, r.g};
+  if (r.left_a.isZero(0) && r.left_b.isZero(0)) {
+    gradient.a.array() -= r.f.mean();
+    gradient.b.array() -= r.g.mean();
+  }
+  return gradient;
 }
 
 }  // namespace monge::ot

@@ -62,12 +62,11 @@ class Patience {
   Patience(Deadline const& deadline, Index entries_of_column)
       : deadline_(deadline), entries_(entries_of_column) {}
 
-  /// To be called before each column.
+  /// To be called before each column; never true before the first, so that a run makes headway.
   bool ends() {
-    read_ += entries_;
-    if (read_ < (Index(1) << 16)) return false;
-    read_ = 0;
-    return deadline_.passed();
+    bool const ask = read_ >= Index(1) << 16;
+    read_ = ask ? entries_ : read_ + entries_;
+    return ask && deadline_.passed();
   }
 
  private:

@@ -473,8 +473,7 @@ TEST_CASE("exact: a run that is copied and resumed has the bits of one that is n
   C(3, 4) = inf<double>;
   Weights const w(90, 80, 1, 30, 6);
   auto const whole = exact(C, w.a, w.b);
-  monge::ot::detail::ExactMethod<monge::ot::DenseCost<double>> const method(operator_of<double>(C),
-                                                                            w.a, w.b, {});
+  monge::ot::Exact const method(operator_of<double>(C), w.a, w.b);
   auto state = method.init();
   Index steps = 0;
   for (Status status = Status::running; status == Status::running;) {
@@ -488,15 +487,14 @@ TEST_CASE("exact: a run that is copied and resumed has the bits of one that is n
   }
   REQUIRE(method.finish(state, Status::converged) == Status::converged);
   REQUIRE(steps == whole.iterations);
-  REQUIRE((state.f.array() == whole.f.array()).all());
-  REQUIRE(state.transport_cost == whole.transport_cost);
+  REQUIRE((state.answer.f.array() == whole.f.array()).all());
+  REQUIRE(state.answer.transport_cost == whole.transport_cost);
 }
 
 TEST_CASE("exact: pivots allocate nothing", "[exact]") {
   MatrixXd const C = Random(21).matrix(700, 650);
   Weights const w(700, 650, 1, 30, 6);
-  monge::ot::detail::ExactMethod<monge::ot::DenseCost<double>> const method(operator_of<double>(C),
-                                                                            w.a, w.b, {});
+  monge::ot::Exact const method(operator_of<double>(C), w.a, w.b);
   auto state = method.init();
   static_cast<void>(method.advance(state, 1));
   REQUIRE(monge::test::allocations([&] { static_cast<void>(method.advance(state, 3000)); }) == 0);

@@ -30,6 +30,7 @@
 #include <Eigen/Core>
 #include <Eigen/SparseCore>
 
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -38,68 +39,224 @@
 #include <monge/core/iterate.hpp>
 #include <monge/core/require.hpp>
 #include <monge/ot/assignment.hpp>
-#include <monge/ot/detail/exact_method.hpp>
+#include <monge/ot/detail/exact_answer.hpp>
+#include <monge/ot/detail/exact_pricing.hpp>
+#include <monge/ot/detail/exact_start.hpp>
+#include <monge/ot/detail/exact_unequal.hpp>
 
 namespace monge::ot {
 
 /// Options of `exact`. There is no tolerance: the answer is exact to rounding.
 struct ExactOptions {
+  /// Masses may differ: min(sum a, sum b) is moved at least cost, and each unit that has no
+  /// counterpart costs this much, in units of the cost. Unset: masses must agree.
+  std::optional<double> extra_mass_penalty = {};
+  /// Partial transport: this much mass is moved at least cost, in units of the weights, at most
+  /// min(sum a, sum b). Unset: all of it.
+  std::optional<double> mass = {};
   Index max_iterations = std::numeric_limits<Index>::max();  ///< pivots
   double max_seconds = infinity;                             ///< wall time
   Index observe_every = 1000;  ///< stride of the observer in pivots; at least 1
 };
 
-/// The answer of `exact` for an n x m cost. To start another solve from here pass `{r.f, r.g}`.
+/// The answer of `exact` for an n x m cost. To start another solve from here pass `{r.f, r.g}`,
+/// `{.plan = r.plan}` or both.
 template <RealScalar S>
 struct ExactResult {
   Eigen::SparseMatrix<S> plan;   ///< n x m, at most n + m - 1 entries, all positive
   wide_t<S> transport_cost = 0;  ///< <C, plan>
-  VectorX<S> f, g;               ///< duals, n and m: f(i) + g(j) <= C(i, j), equal on the plan's
-                                 ///< entries at an optimum, both to rounding
+  VectorX<S> f, g;               ///< duals, n and m: f(i) + g(j) + mass_price <= C(i, j), equal on
+                                 ///< the plan's entries at an optimum, both to rounding
   VectorX<S> a, b;               ///< the marginals that were used (rescaled to equal masses)
+  VectorX<S> left_a, left_b;     ///< what is not moved of them; zero unless options ask for it
+  wide_t<S> penalty = 0;         ///< extra_mass_penalty |sum a - sum b|
+  wide_t<S> mass_price = 0;      ///< with `mass`: what moving one unit more would cost; else 0
   wide_t<S> duality_gap = infinity;  ///< sum P (C - f - g) from C at the end: bounds transport_cost
                                      ///< - optimum; infinite while the plan lacks mass
-  double marginal_error = infinity;  ///< (|P 1 - a|_1 + |P' 1 - b|_1) / mass
+  double marginal_error = infinity;  ///< (|P 1 + left_a - a|_1 + |P' 1 + left_b - b|_1) / mass
   Status status = Status::not_run;
-  Index iterations = 0;  ///< pivots (augmentations if solved as an assignment)
+  Index iterations = 0;  ///< pivots, those before a resume included (augmentations if solved as an
+                         ///< assignment)
   double seconds = 0;    ///< wall time of the solve
 
   [[nodiscard]] bool converged() const { return status == Status::converged; }
   [[nodiscard]] auto numbers() const {
-    return std::tie(transport_cost, f, g, duality_gap, marginal_error);
+    return std::tie(transport_cost, f, g, left_a, left_b, penalty, mass_price, duality_gap,
+                    marginal_error);
   }
+};
+
+/// The network simplex as a value that monge::iterate drives: for stepping by hand, checkpoints and
+/// resumption. One native step is one pivot; the first also makes the start, which reads the cost
+/// once (dense or lazy) and goes on where a time limit cut it. Owns its cost and marginals; it is
+/// the balanced problem, without the options for unequal masses.
+///
+///     ot::Exact const method(ot::DenseCost<double>(C), a, b);
+///     auto run = iterate(method, {.max_iterations = 1000});
+///     auto checkpoint = run.state;                                   // any number of copies
+///     auto r = method.result(iterate(method, checkpoint, limits));   // as if never interrupted
+template <CostOperator C>
+class Exact {
+ public:
+  using S = scalar_t<C>;
+  using W = wide_t<S>;  // costs are read as S; all else is W
+
+  /// Everything that changes while it runs. Copy it to keep a checkpoint.
+  struct State {
+    bool started = false;
+    detail::StartProgress<W> start;
+    detail::TransportTree<W> tree;
+    detail::PricingState<W> pricing;
+    Index since_refresh = 0;        // pivots since the potentials were computed afresh
+    Index iterations = 0;           // pivots
+    detail::ExactAnswer<W> answer;  // written by finish
+  };
+
+  /// Refuses misuse with std::invalid_argument, as exact() does. One read of the cost.
+  Exact(C cost, VectorX<S> a, VectorX<S> b, ExactStart<S> start = {})
+      : problem_(std::move(cost), std::move(a), std::move(b)), start_(std::move(start)) {
+    detail::check_start("exact", detail::shape(problem_.cost), start_);
+    detail::check_plan("exact", detail::shape(problem_.cost), start_.plan);
+  }
+
+  [[nodiscard]] detail::ExactProblem<C> const& problem() const { return problem_; }
+
+  [[nodiscard]] State init() const { return {}; }
+
+  [[nodiscard]] Advance advance(State& state, Index k,
+                                Deadline const& deadline = Deadline(infinity)) const {
+    if (k > 0 && !begin(state, deadline)) return {Status::time_limit, 0};
+    detail::Pricing<C> const pricing(problem_);
+    for (Index steps = 0; steps < k;) {
+      if (state.since_refresh >= problem_.n() + problem_.m()) refresh(state);
+      detail::Found const found = pricing.choose(state.pricing, state.tree, deadline);
+      if (found == detail::Found::interrupted) return {Status::time_limit, steps};
+      if (found == detail::Found::nothing) {
+        if (state.since_refresh == 0) return {Status::converged, steps};
+        refresh(state);  // by potentials that have drifted: ask again by fresh ones
+        continue;
+      }
+      auto const [cost, reduced, arc] = state.pricing.candidates.back();
+      state.pricing.candidates.pop_back();
+      state.tree.pivot(arc, reduced);
+      ++state.since_refresh;
+      ++state.iterations;
+      ++steps;
+    }
+    return {Status::running, k};
+  }
+
+  /// The largest violation of f_i + g_j <= C_ij among the arcs last listed.
+  [[nodiscard]] double error(State const& state) const { return state.pricing.worst; }
+
+  /// Feasible potentials, and cost, marginals and gap recomputed from the cost: one read of it, two
+  /// if rows have no mass. A run whose time ended before its start was made gets the plan of the
+  /// north-west corner rule.
+  [[nodiscard]] Status finish(State& state, Status status) const {
+    detail::ExactCertificate<C> const certificate(problem_);
+    if (status != Status::time_limit) static_cast<void>(begin(state, Deadline(infinity)));
+    if (!state.started) {
+      state.answer = certificate.of_plan(corner());
+      return status;
+    }
+    state.answer = certificate.of_tree(state.tree, state.tree.fresh_potentials(exact_cost()),
+                                       status == Status::converged);
+    if (status != Status::converged) return status;
+    if (!state.answer.transported) return Status::infeasible;
+    return state.answer.tight ? status : Status::precision_limit;
+  }
+
+  /// The result of a finished run.
+  [[nodiscard]] ExactResult<S> result(Outcome<State> const& run) const {
+    detail::ExactAnswer<W> const& answer = run.state.answer;
+    ExactResult<S> r;
+    std::vector<Eigen::Triplet<S>> entries;
+    detail::for_each_flow(run.state.started ? run.state.tree : corner(),
+                          [&](detail::Arc arc, detail::Mass flow) {
+                            entries.emplace_back(arc.row, arc.column, S(problem_.weight(flow)));
+                          });
+    r.plan.resize(problem_.n(), problem_.m());
+    r.plan.setFromTriplets(entries.begin(), entries.end());
+    r.transport_cost = answer.transport_cost;
+    r.f = answer.f.template cast<S>();
+    r.g = answer.g.template cast<S>();
+    r.a = problem_.a;
+    r.b = problem_.b;
+    r.left_a = VectorX<S>::Zero(problem_.n());
+    r.left_b = VectorX<S>::Zero(problem_.m());
+    r.duality_gap = answer.gap;
+    r.marginal_error = answer.marginal_error;
+    r.status = run.status;
+    r.iterations = run.state.iterations;
+    r.seconds = run.statistics.seconds;
+    return detail::certified(std::move(r));
+  }
+
+ private:
+  [[nodiscard]] auto exact_cost() const {
+    return [this](detail::Arc arc) { return problem_.price(arc); };
+  }
+
+  void refresh(State& state) const {
+    state.tree.refresh(exact_cost());
+    state.since_refresh = 0;
+  }
+
+  /// Makes the start; false if the deadline passed before.
+  bool begin(State& state, Deadline const& deadline) const {
+    if (state.started) return true;
+    detail::StartMaker<C> const maker(problem_, start_);
+    if (!maker.advance(state.start, state.pricing.pool, deadline)) return false;
+    state.tree = detail::TransportTree<W>(problem_.n(), problem_.supply, state.start.forest,
+                                          std::move(state.start.potential), exact_cost());
+    detail::Pricing<C>(problem_).reserve(state.pricing);
+    state.start = {};
+    state.started = true;
+    return true;
+  }
+
+  [[nodiscard]] detail::TransportTree<W> corner() const {
+    VectorX<W> const zero = VectorX<W>::Zero(problem_.n() + problem_.m());
+    return {problem_.n(), problem_.supply, detail::corner_forest(problem_), zero, exact_cost()};
+  }
+
+  detail::ExactProblem<C> problem_;
+  ExactStart<S> start_;
 };
 
 namespace detail {
 
-/// Runs the simplex on one cost.
+/// Runs the simplex on one problem. `moved`: the mass to move, if not all.
 template <CostOperator C, class Watch>
 ExactResult<scalar_t<C>> solve_exact(C cost, VectorX<scalar_t<C>> a, VectorX<scalar_t<C>> b,
-                                     ExactOptions const& options,
-                                     Potentials<scalar_t<C>> const& start, Watch&& observer) {
+                                     std::optional<wide_t<scalar_t<C>>> moved,
+                                     ExactOptions const& options, ExactStart<scalar_t<C>> start,
+                                     Watch&& observer) {
   using S = scalar_t<C>;
-  ExactMethod<C> const method(std::move(cost), std::move(a), std::move(b), start);
-  auto const [state, status, statistics] =
-      iterate(method, {options.max_iterations, options.max_seconds, options.observe_every},
-              std::forward<Watch>(observer));
-  ExactProblem<C> const& problem = method.problem();
-  ExactResult<S> r;
-  std::vector<Eigen::Triplet<S>> entries;
-  method.for_each_flow(state, [&](Arc arc, Mass flow) {
-    entries.emplace_back(arc.row, arc.column, S(problem.weight(flow)));
-  });
-  r.plan.resize(problem.n(), problem.m());
-  r.plan.setFromTriplets(entries.begin(), entries.end());
-  r.transport_cost = state.transport_cost;
-  r.f = state.f.template cast<S>();
-  r.g = state.g.template cast<S>();
-  r.a = problem.a;
-  r.b = problem.b;
-  r.duality_gap = state.gap;
-  r.marginal_error = state.marginal_error;
-  r.status = status;
-  r.iterations = statistics.iterations;
-  r.seconds = statistics.seconds;
+  auto const solve = [&](AugmentedCost<C> whole, VectorX<S> rows, VectorX<S> columns,
+                         ExactStart<S> from) {
+    Exact<AugmentedCost<C>> const method(std::move(whole), std::move(rows), std::move(columns),
+                                         std::move(from));
+    return method.result(iterate(
+        method, {options.max_iterations, options.max_seconds, options.observe_every}, observer));
+  };
+  if (moved) return solve_partial(cost, a, b, *moved, start, solve);
+  return solve(AugmentedCost<C>(std::move(cost)), std::move(a), std::move(b), std::move(start));
+}
+
+/// Adds what the options charge for extra mass, and brings the duals to the gauge in which they are
+/// the derivatives of the sum.
+template <RealScalar S>
+ExactResult<S> with_penalty(ExactResult<S> r, std::optional<double> penalty, bool moved) {
+  using W = wide_t<S>;
+  if (!penalty || !moved) return r;
+  W const extra = r.a.template cast<W>().sum() - r.b.template cast<W>().sum();
+  r.penalty = W(*penalty) * std::abs(extra);
+  VectorX<S>& more = extra > 0 ? r.f : r.g;
+  VectorX<S>& less = extra > 0 ? r.g : r.f;
+  more.array() += S(*penalty);
+  less.array() += S(r.mass_price - W(*penalty));
+  r.mass_price = 0;
   return r;
 }
 
@@ -118,6 +275,7 @@ ExactResult<S> solve_as_assignment(C const& cost, VectorX<S> a, VectorX<S> b,
   r.b = std::move(b);
   r.f = pairs.f;
   r.g = pairs.g;
+  r.left_a = r.left_b = VectorX<S>::Zero(r.a.size());
   std::vector<Eigen::Triplet<S>> entries;
   for (Index i = 0; i < r.a.size(); ++i) {
     Index const j = pairs.row_to_column(i);
@@ -147,7 +305,15 @@ ExactResult<S> solve_as_assignment(C const& cost, VectorX<S> a, VectorX<S> b,
 /// Weights are nonnegative and finite; masses that differ by at most 8 (n + m) u relative to their
 /// mean are rescaled to it, a larger difference is refused. Zero weights are allowed: their
 /// potentials are the largest that are feasible. Weights below 2^-63 of the mass count as zero.
-/// `start`: duals near the optimum, such as those of a similar problem, save most pivots.
+/// `start`: duals or a plan near the optimum, such as those of a similar problem, save most pivots.
+///
+///     auto r = exact(C, a, b, {.extra_mass_penalty = 2});  // masses differ: the smaller is moved
+///     auto r = exact(C, a, b, {.mass = 0.5});              // half a unit is moved
+///
+/// minimise <C, P> over P 1 <= a, P' 1 <= b with the mass of P given, min(sum a, sum b) or `mass`;
+/// left_a and left_b say what stays where. The optimum of <C, P> + penalty is <a, f> + <b, g>, that
+/// of partial transport <a, f> + <b, g> + mass mass_price, with f <= 0 and g <= 0 that vanish
+/// where mass stays; duality_gap certifies both. Nothing n x m is copied.
 ///
 /// Converged means that the marginals hold to 8 (n + m) u of the mass and that duality_gap <=
 /// 64 u (|cost| + sum a |f| + sum b |g|), else precision_limit. `infeasible` if the allowed pairs
@@ -159,15 +325,20 @@ ExactResult<S> solve_as_assignment(C const& cost, VectorX<S> a, VectorX<S> b,
 template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
 [[nodiscard]] ExactResult<scalar_t<C>> exact(C const& cost, A const& a, B const& b,
                                              ExactOptions const& options = {},
-                                             Potentials<scalar_t<C>> const& start = {},
+                                             ExactStart<scalar_t<C>> const& start = {},
                                              Watch&& observer = {}) {
   using S = scalar_t<C>;
-  monge::detail::require_limits("exact", options.max_iterations, options.max_seconds,
-                                options.observe_every);
-  VectorX<S> const rows = monge::detail::as_column(a), columns = monge::detail::as_column(b);
+  detail::require_limits("exact", options.max_iterations, options.max_seconds,
+                         options.observe_every);
+  VectorX<S> const rows = detail::as_column(a), columns = detail::as_column(b);
+  std::optional<wide_t<S>> const moved = detail::moved_mass<S>(
+      detail::shape(cost), rows, columns, options.mass, options.extra_mass_penalty);
+  auto const finished = [&](ExactResult<S> r) {
+    return detail::with_penalty(std::move(r), options.extra_mass_penalty, moved.has_value());
+  };
   if constexpr (CostOperator<C>) {
-    return monge::detail::certified(detail::solve_exact(detail::CostReference<C>(cost), rows,
-                                                        columns, options, start, observer));
+    return finished(detail::solve_exact(detail::CostReference<C>(cost), rows, columns, moved,
+                                        options, start, observer));
   } else {
     // Above, the simplex is as fast on random costs and 3 times faster on points (n = 5000).
     constexpr Index largest_assignment = 1000;
@@ -175,28 +346,58 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
                          columns.size() == cost.cols() && rows.size() == columns.size() &&
                          rows.size() > 0 && (rows.array() == rows(0)).all() &&
                          (columns.array() == columns(0)).all();
-    if (uniform && options.max_iterations == ExactOptions{}.max_iterations &&
-        start.f.size() + start.g.size() == 0) {
-      return monge::detail::certified(
+    if (uniform && !moved && options.max_iterations == ExactOptions{}.max_iterations &&
+        start.f.size() + start.g.size() + start.plan.size() == 0) {
+      return detail::certified(
           detail::solve_as_assignment<S>(cost, rows, columns, options, observer));
     }
     if constexpr (detail::is_row_major<C>) {
       Eigen::Ref<MatrixX<S> const> const transposed(cost.transpose());
-      VectorX<S> balanced_rows = rows, balanced_columns = columns;
-      detail::balance<S>("exact", detail::shape(cost), balanced_rows, balanced_columns);
+      if (!moved) {
+        VectorX<S> balanced_rows = rows, balanced_columns = columns;
+        detail::balance<S>("exact", detail::shape(cost), balanced_rows, balanced_columns);
+      }
       detail::check_before_transposing<S>("exact", transposed, start);
-      ExactResult<S> r = detail::solve_exact(detail::view<S>(transposed), columns, rows, options,
-                                             Potentials<S>{start.g, start.f}, observer);
+      detail::check_plan("exact", detail::shape(cost), start.plan);
+      ExactResult<S> r =
+          detail::solve_exact(detail::view<S>(transposed), columns, rows, moved, options,
+                              ExactStart<S>{start.g, start.f, start.plan.transpose()}, observer);
       r.plan = Eigen::SparseMatrix<S>(r.plan.transpose());
       std::swap(r.f, r.g);
       std::swap(r.a, r.b);
-      return monge::detail::certified(std::move(r));
+      std::swap(r.left_a, r.left_b);
+      return finished(std::move(r));
     } else {
       Eigen::Ref<MatrixX<S> const> const bound(cost);
-      return monge::detail::certified(
-          detail::solve_exact(detail::view<S>(bound), rows, columns, options, start, observer));
+      return finished(detail::solve_exact(detail::view<S>(bound), rows, columns, moved, options,
+                                          start, observer));
     }
   }
+}
+
+/// The derivatives of a transport cost with respect to the weights.
+template <RealScalar S>
+struct WeightGradient {
+  VectorX<S> a;  ///< n
+  VectorX<S> b;  ///< m
+};
+
+/// The gradient of transport_cost + penalty of a converged result with respect to the weights, by
+/// the envelope theorem: its duals. (That with respect to the cost is `plan`; that with respect to
+/// points is position_gradient.)
+///
+/// If all mass is moved, weights can only change with their masses kept equal, and duals count up
+/// to a constant: f and g are centred, so that each sums to zero, which projects on weights of
+/// constant mass. If mass is left over, f and g are returned as they are. At weights where the
+/// duals are not unique (equal partial sums of a and b: a degenerate plan) it is a subgradient.
+template <RealScalar S>
+[[nodiscard]] WeightGradient<S> weight_gradient(ExactResult<S> const& r) {
+  WeightGradient<S> gradient{r.f, r.g};
+  if (r.left_a.isZero(0) && r.left_b.isZero(0)) {
+    gradient.a.array() -= r.f.mean();
+    gradient.b.array() -= r.g.mean();
+  }
+  return gradient;
 }
 
 }  // namespace monge::ot

@@ -8,11 +8,13 @@
 ///
 ///     d/dx_i = sum_j P_ij d_x c(x_i, y_j),   d/dy_j = sum_i P_ij d_y c(x_i, y_j).
 ///
-/// The same holds for every entropic problem whose objective has C in it linearly, balanced or not.
-/// With an inexact solution the error is of the order of its marginal_error. The derivatives with
-/// respect to the costs are `plan`, those with respect to the weights are the potentials.
+/// The same holds for every problem whose objective has C in it linearly, balanced or not: entropic
+/// ones, and the exact one where its plan is unique (elsewhere this is a subgradient). With an
+/// inexact solution the error is of the order of its marginal_error. The derivatives with respect
+/// to the costs are `plan`, those with respect to the weights are the potentials.
 ///
-/// One read of the point cloud with n m exponentials, O(n m d); P is not formed.
+/// Entropic: one read of the point cloud with n m exponentials, O(n m d); P is not formed. Exact:
+/// O(nonzeros of the plan * d).
 #pragma once
 
 #include <cmath>
@@ -39,6 +41,11 @@ concept GradientCost = requires(F const& c, VectorX<S> const& x, VectorX<S>& out
   out = c.gradient_x(x, x);
   out = c.gradient_y(x, x);
 };
+
+/// The result of an exact solver: a sparse `plan` (n x m), entry by entry.
+template <class R>
+concept SparsePlanSolution =
+    requires(R const& r) { typename std::remove_cvref_t<decltype(r.plan)>::InnerIterator; };
 
 namespace detail {
 
@@ -91,6 +98,10 @@ concept DifferenceCost =
 /// sum_ij p_ij times the derivatives of c(x_i, y_j), for pair weights that come column by column.
 template <RealScalar S, class F>
 class PairGradient {
+  static_assert(
+      std::same_as<F, cosine> || DifferenceCost<F, S> || GradientCost<F, S>,
+      "the cost functor has no derivative: give it gradient_x(x, y) and gradient_y(x, y)");
+
  public:
   PairGradient(MatrixX<S> X, MatrixX<S> Y, F c) : cost_(std::move(c)), Y_(std::move(Y)) {
     if constexpr (std::same_as<F, cosine>) {
@@ -123,10 +134,25 @@ class PairGradient {
       }
     } else {
       for (Index i = 0; i < p.size(); ++i) {
-        if (p(i) == 0) continue;
-        along_x_.row(i) += p(i) * VectorX<S>(cost_.gradient_x(X_.col(i), Y_.col(j))).transpose();
-        along_y_.col(j) += p(i) * VectorX<S>(cost_.gradient_y(X_.col(i), Y_.col(j)));
+        if (p(i) != 0) add(i, j, p(i));
       }
+    }
+  }
+
+  /// The pair (i, j) with the weight p.
+  void add(Index i, Index j, S p) {
+    if constexpr (std::same_as<F, cosine>) {
+      along_x_.row(i) -= p * Y_.col(j).transpose();
+      along_y_.col(j) -= p * X_.col(i);
+    } else if constexpr (DifferenceCost<F, S>) {
+      auto Z = block_.topRows(1);
+      Z = coordinates_.row(i) - Y_.col(j).transpose();
+      differentiate<S>(cost_, Z);
+      along_x_.row(i) += p * Z;
+      along_y_.col(j) -= p * Z.transpose();
+    } else {
+      along_x_.row(i) += p * VectorX<S>(cost_.gradient_x(X_.col(i), Y_.col(j))).transpose();
+      along_y_.col(j) += p * VectorX<S>(cost_.gradient_y(X_.col(i), Y_.col(j)));
     }
   }
 
@@ -164,9 +190,6 @@ class PairGradient {
 /// The sum for pair weights columns.column(j, p).
 template <RealScalar S, class F, class Columns>
 PositionGradient<S> pair_gradient(MatrixX<S> X, MatrixX<S> Y, F c, Columns& columns) {
-  static_assert(
-      std::same_as<F, cosine> || DifferenceCost<F, S> || GradientCost<F, S>,
-      "the cost functor has no derivative: give it gradient_x(x, y) and gradient_y(x, y)");
   VectorX<S> p(X.cols());
   Index const m = Y.cols();
   PairGradient<S, F> sum(std::move(X), std::move(Y), std::move(c));
@@ -195,6 +218,26 @@ template <RealMatrixExpr X, MatrixLike<X> Y, class F, EntropicSolution R>
   return detail::with_plan(point_cloud(x, y, c), r, [&](auto& columns) {
     return detail::pair_gradient<S>(MatrixX<S>(x), MatrixX<S>(y), std::move(c), columns);
   });
+}
+
+/// The same of the transport cost of an exact result, r = exact(point_cloud(X, Y, c), a, b) or of
+/// its cost matrix.
+template <RealMatrixExpr X, MatrixLike<X> Y, class F, SparsePlanSolution R>
+[[nodiscard]] PositionGradient<scalar_t<X>> position_gradient(X const& x, Y const& y, F c,
+                                                              R const& r) {
+  using S = scalar_t<X>;
+  detail::require(x.rows() == y.rows() && x.cols() == r.plan.rows() && y.cols() == r.plan.cols(),
+                  "position_gradient: X is ", detail::shape(x), " and Y is ", detail::shape(y),
+                  " but the plan is ", detail::shape(r.plan),
+                  "; pass the points, as columns, that were solved for");
+  detail::PairGradient<S, F> sum{MatrixX<S>(x), MatrixX<S>(y), std::move(c)};
+  using Plan = std::remove_cvref_t<decltype(r.plan)>;
+  for (Index k = 0; k < r.plan.outerSize(); ++k) {
+    for (typename Plan::InnerIterator p(r.plan, k); p; ++p) {
+      sum.add(p.row(), p.col(), S(p.value()));
+    }
+  }
+  return sum.result();
 }
 
 }  // namespace monge::ot

@@ -109,7 +109,7 @@ class TransportTree {
       lacking_parts += top && !x.up;
       attach(v, x.parent);
       x.depth = at(x.parent).depth + 1;
-      if (!top) reprice(v, price);
+      if (!top) reprice(potential, v, price);
     }
     refill_surplus();
   }
@@ -137,10 +137,16 @@ class TransportTree {
   /// Computes all potentials from the costs of the tree's arcs, which ends the drift of updates.
   template <class Price>
   void refresh(Price&& price) {
-    for_each_below(root(), [&](int v) {
-      if (at(v).parent != root()) reprice(v, price);
-    });
+    reprice_all(potential, price);
     refill_surplus();
+  }
+
+  /// The potentials that refresh() would make.
+  template <class Price>
+  [[nodiscard]] VectorX<W> fresh_potentials(Price&& price) const {
+    VectorX<W> fresh = potential;
+    reprice_all(fresh, price);
+    return fresh;
   }
 
   /// Brings the arc from `row` to `column` into the tree, whose reduced cost is `reduced`.
@@ -242,8 +248,15 @@ class TransportTree {
   }
 
   template <class Price>
-  void reprice(int v, Price&& price) {
-    potential(v) = price(arc(v)) - potential(at(v).parent);
+  void reprice(VectorX<W>& p, int v, Price&& price) const {
+    p(v) = price(arc(v)) - p(at(v).parent);
+  }
+
+  template <class Price>
+  void reprice_all(VectorX<W>& p, Price&& price) const {
+    for_each_below(root(), [&](int v) {
+      if (at(v).parent != root()) reprice(p, v, price);
+    });
   }
 
   void refill_surplus() {

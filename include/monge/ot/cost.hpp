@@ -23,6 +23,7 @@
 
 #include <monge/core/require.hpp>
 #include <monge/core/types.hpp>
+#include <monge/ot/detail/point_tile.hpp>
 
 namespace monge::ot {
 
@@ -40,6 +41,15 @@ concept CostOperator = requires { requires RealScalar<scalar_t<C>>; } &&
 /// What solvers take as a cost: a dense matrix expression or a CostOperator.
 template <class C>
 concept Cost = RealMatrixExpr<C> || CostOperator<C>;
+
+/// A CostOperator that fills blocks of columns faster than one column at a time: entries first..
+/// first+count-1 of the columns j..j+columns-1 into out(i, c) = out[c * stride + i]. It is asked
+/// for blocks if prefers_blocks() says so.
+template <class C>
+concept BlockCost = CostOperator<C> && requires(C const& cost, Index k, scalar_t<C>* out) {
+  { cost.prefers_blocks() } -> std::convertible_to<bool>;
+  cost.block(k, k, k, k, out, k);
+};
 
 /// A cost functor that fills a piece of a column at once: out_i = c(x_i, y) for `count` points,
 /// given by coordinates, x_i(k) = coordinates[k * stride + i]. `prepare` is applied to both point
@@ -79,11 +89,21 @@ struct KeepPoints {
 
 inline constexpr auto add = [](auto const& a, auto const& b) { return a + b; };
 
+/// A SegmentCost that is a function of one sum over the coordinates: cost.finish(out, count) makes
+/// costs of the sums.
+template <class F, class S>
+concept TileCost = SegmentCost<F, S> && requires(F const& c, S* out, Index k) {
+  { F::sum } -> std::convertible_to<TileSum>;
+  c.finish(out, k);
+};
+
 }  // namespace detail
 
 /// c(x, y) = |x - y|^2, without a half (libraries that use |x - y|^2 / 2 have half our cost and
 /// therefore half our epsilon).
 struct squared_euclidean : detail::KeepPoints {
+  static constexpr detail::TileSum sum = detail::TileSum::squares;
+
   template <VectorExpr X, VectorLike<X> Y>
   scalar_t<X> operator()(X const& x, Y const& y) const {
     return (x - y).squaredNorm();
@@ -94,10 +114,14 @@ struct squared_euclidean : detail::KeepPoints {
         coordinates, stride, y, d, count, out, [](auto const& z) { return z.square(); },
         detail::add);
   }
+  template <RealScalar S>
+  void finish(S*, Index) const {}
 };
 
 /// c(x, y) = |x - y|.
 struct euclidean : detail::KeepPoints {
+  static constexpr detail::TileSum sum = detail::TileSum::squares;
+
   template <VectorExpr X, VectorLike<X> Y>
   scalar_t<X> operator()(X const& x, Y const& y) const {
     return (x - y).norm();
@@ -105,6 +129,10 @@ struct euclidean : detail::KeepPoints {
   template <RealScalar S>
   void segment(S const* coordinates, Index stride, S const* y, Index d, Index count, S* out) const {
     squared_euclidean{}.segment(coordinates, stride, y, d, count, out);
+    finish(out, count);
+  }
+  template <RealScalar S>
+  void finish(S* out, Index count) const {
     detail::ArrayMap<S> result(out, count);
     result = result.sqrt();
   }
@@ -149,6 +177,8 @@ struct p_norm {
 
 /// c(x, y) = 1 - <x, y> / (|x| |y|), between 0 and 2; 1 if either point is the origin.
 struct cosine {
+  static constexpr detail::TileSum sum = detail::TileSum::products;
+
   template <VectorExpr X, VectorLike<X> Y>
   scalar_t<X> operator()(X const& x, Y const& y) const {
     using S = scalar_t<X>;
@@ -158,11 +188,16 @@ struct cosine {
   template <RealScalar S>
   void segment(S const* coordinates, Index stride, S const* y, Index d, Index count, S* out) const {
     detail::ArrayMap<S> result(out, count);
-    result = S(1) - y[0] * detail::ConstArrayMap<S>(coordinates, count);
+    result = y[0] * detail::ConstArrayMap<S>(coordinates, count);
     for (Index k = 1; k < d; ++k) {
-      result -= y[k] * detail::ConstArrayMap<S>(coordinates + k * stride, count);
+      result += y[k] * detail::ConstArrayMap<S>(coordinates + k * stride, count);
     }
-    result = result.max(S(0));
+    finish(out, count);
+  }
+  template <RealScalar S>
+  void finish(S* out, Index count) const {
+    detail::ArrayMap<S> result(out, count);
+    result = (S(1) - result).max(S(0));
   }
   /// Unit vectors; the origin stays.
   template <class S>
@@ -192,6 +227,14 @@ class PointCloud {
             "; both need at least one point");
     require(X.allFinite() && Y.allFinite(), "point cost: NaN or infinity in ",
             X.allFinite() ? "Y" : "X", "; remove those points first");
+    n_ = X.cols();
+    if constexpr (detail::TileCost<F, S>) {
+      if (X.rows() > most_direct) {
+        panels_ = detail::PointPanels<S>(cost_.prepare(std::move(X)));
+        y_ = cost_.prepare(std::move(Y));
+        return;
+      }
+    }
     if constexpr (fills_segments) {
       x_ = cost_.prepare(std::move(X)).transpose();
       y_ = cost_.prepare(std::move(Y));
@@ -201,11 +244,12 @@ class PointCloud {
     }
   }
 
-  [[nodiscard]] Index rows() const { return fills_segments ? x_.rows() : x_.cols(); }
+  [[nodiscard]] Index rows() const { return n_; }
   [[nodiscard]] Index cols() const { return y_.cols(); }
 
   /// The points as columns, d x n and d x m (as the cost prepared them).
   [[nodiscard]] MatrixX<S> X() const {
+    if (prefers_blocks()) return panels_.points();
     if constexpr (fills_segments) {
       return x_.transpose();
     } else {
@@ -213,9 +257,12 @@ class PointCloud {
     }
   }
   [[nodiscard]] MatrixX<S> const& Y() const { return y_; }
+  [[nodiscard]] F const& functor() const { return cost_; }
 
   S const* column_segment(Index j, Index first, Index count, S* scratch) const {
-    if constexpr (fills_segments) {
+    if (prefers_blocks()) {
+      block(j, 1, first, count, scratch, count);
+    } else if constexpr (fills_segments) {
       cost_.segment(x_.data() + first, x_.rows(), y_.col(j).data(), y_.rows(), count, scratch);
     } else {
       for (Index i = 0; i < count; ++i) {
@@ -225,13 +272,26 @@ class PointCloud {
     return scratch;
   }
 
+  /// See BlockCost: costs that are a function of squared distances or inner products, of points
+  /// with more than a few coordinates.
+  [[nodiscard]] bool prefers_blocks() const { return panels_.size() > 0; }
+  void block(Index j, Index columns, Index first, Index count, S* out, Index stride) const {
+    if constexpr (detail::TileCost<F, S>) {
+      panels_.template block<F::sum>(y_.col(j).data(), columns, first, count, out, stride);
+      for (Index c = 0; c < columns; ++c) cost_.finish(out + c * stride, count);
+    }
+  }
+
  private:
   static constexpr bool fills_segments = SegmentCost<F, S>;
+  static constexpr Index most_direct = 4;  // coordinates; beyond these tiles are faster
 
   F cost_;
+  Index n_ = 0;
   MatrixX<S>
       x_;  // n x d if the cost fills segments (coordinates contiguous over points), else d x n
-  MatrixX<S> y_;  // d x m
+  detail::PointPanels<S> panels_;  // the same points if blocks are faster; x_ is then empty
+  MatrixX<S> y_;                   // d x m
 };
 
 /// The lazy cost between two point sets. c is one of the functors above or any callable on two
@@ -249,6 +309,14 @@ template <RealMatrixExpr X, MatrixLike<X> Y, class F>
   constexpr Index tile = 512;  // a tile and its coordinates stay in the first-level cache
   PointCloud<S, F> const cloud = point_cloud(x, y, std::move(c));
   MatrixX<S> cost(cloud.rows(), cloud.cols());
+  if (cloud.prefers_blocks()) {
+    constexpr Index columns = 32;  // they and the points of a panel stay in the first-level cache
+    for (Index j = 0; j < cost.cols(); j += columns) {
+      cloud.block(j, std::min(columns, cost.cols() - j), 0, cost.rows(), cost.col(j).data(),
+                  cost.rows());
+    }
+    return cost;
+  }
   for (Index first = 0; first < cost.rows(); first += tile) {
     Index const count = std::min(tile, cost.rows() - first);
     for (Index j = 0; j < cost.cols(); ++j) {
@@ -350,6 +418,17 @@ class CostReference {
 
   Scalar const* column_segment(Index j, Index first, Index count, Scalar* scratch) const {
     return cost_->column_segment(j, first, count, scratch);
+  }
+
+  [[nodiscard]] bool prefers_blocks() const
+    requires BlockCost<C>
+  {
+    return cost_->prefers_blocks();
+  }
+  void block(Index j, Index columns, Index first, Index count, Scalar* out, Index stride) const
+    requires BlockCost<C>
+  {
+    cost_->block(j, columns, first, count, out, stride);
   }
 
  private:

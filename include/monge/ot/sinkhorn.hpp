@@ -143,7 +143,7 @@ class Sinkhorn {
     VectorX<S> next;    // f after a step of Sinkhorn
     VectorX<S> before;  // g before the read
     detail::RowSums<S> rows;
-    detail::ScalingKernel<S> kernel;
+    detail::KernelOf<C> kernel;
     detail::Anderson<S> anderson;
     detail::Relaxation relaxation;
     // Written by finish.
@@ -173,9 +173,9 @@ class Sinkhorn {
     problem_.begin(start_, state.f, state.g);
     state.next = state.kept_f = state.f;
     state.before = state.kept_g = state.g;
-    state.rows = detail::RowSums<S>(problem_.n(), problem_.m(), options_.parallel.workers());
-    state.kernel = detail::ScalingKernel<S>(problem_.n(), problem_.m(),
-                                            problem_.kernel_bytes(options_.kernel_bytes));
+    state.rows = detail::RowSums<S>(problem_.n(), problem_.m(), options_.parallel.workers(),
+                                    detail::in_blocks(problem_.cost));
+    state.kernel = detail::make_kernel(problem_, options_.kernel_bytes);
     if (options_.acceleration == Acceleration::anderson) {
       state.anderson = detail::Anderson<S>(problem_.n(), options_.depth);
     }
@@ -234,6 +234,7 @@ class Sinkhorn {
       return Status::converged;
     }
     Wide const value = dual_value(state, at);
+    if (problem_.beyond_couplings(value, at)) return Status::infeasible;
     if (state.proposed && !acceptable(state, at, value, error)) {
       restart_from_kept(state);
       return Status::running;

@@ -73,32 +73,30 @@ template <CostOperator C>
 CostScale checked_scale(std::string_view function, C const& cost) {
   using S = scalar_t<C>;
   CostScale scale;
-  VectorX<S> scratch(segment_width);
+  VectorX<S> scratch(block_rows * block_width);
   double sum = 0;
   Index allowed = 0;
-  for (Index j = 0; j < cost.cols(); ++j) {
-    for_each_segment(cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
-      ConstArrayMap<S> const entries(c, count);
-      double const part = double(entries.sum());
-      if (std::isfinite(part)) {  // then every entry is finite
-        sum += part;
-        allowed += count;
-        scale.largest = std::max(scale.largest, double(entries.abs().maxCoeff()));
-        return;
+  for_each_piece(cost, scratch.data(), [&](Index j, Index first, Index count, S const* c) {
+    ConstArrayMap<S> const entries(c, count);
+    double const part = double(entries.sum());
+    if (std::isfinite(part)) {  // then every entry is finite
+      sum += part;
+      allowed += count;
+      scale.largest = std::max(scale.largest, double(entries.abs().maxCoeff()));
+      return;
+    }
+    for (Index i = 0; i < count; ++i) {
+      if (c[i] == std::numeric_limits<S>::infinity()) {
+        scale.forbidden = true;
+        continue;
       }
-      for (Index i = 0; i < count; ++i) {
-        if (c[i] == std::numeric_limits<S>::infinity()) {
-          scale.forbidden = true;
-          continue;
-        }
-        require(std::isfinite(c[i]), function, ": cost(", first + i, ", ", j, ") is ", c[i],
-                "; costs must be finite, or +infinity to forbid a pair");
-        sum += double(c[i]);
-        ++allowed;
-        scale.largest = std::max(scale.largest, double(std::abs(c[i])));
-      }
-    });
-  }
+      require(std::isfinite(c[i]), function, ": cost(", first + i, ", ", j, ") is ", c[i],
+              "; costs must be finite, or +infinity to forbid a pair");
+      sum += double(c[i]);
+      ++allowed;
+      scale.largest = std::max(scale.largest, double(std::abs(c[i])));
+    }
+  });
   scale.mean = allowed > 0 ? sum / double(allowed) : 0;
   return scale;
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include <monge/core/exp.hpp>
@@ -90,6 +91,51 @@ void for_each_segment(C const& cost, Index j, scalar_t<C>* scratch, Visit&& visi
   }
 }
 
+inline constexpr Index block_width = 32;  // columns of a block
+inline constexpr Index block_rows = 128;  // rows of it that are handled between two wide sums
+
+/// Whether passes over a cost ask for blocks of columns.
+template <CostOperator C>
+bool in_blocks(C const& cost) {
+  if constexpr (BlockCost<C>) {
+    return cost.prefers_blocks();
+  } else {
+    return false;
+  }
+}
+
+/// Calls visit(column, first, count, c) for pieces of the `columns` <= block_width columns from j
+/// on, down all of them side by side. scratch: block_rows * block_width.
+template <BlockCost C, class Visit>
+void for_each_block(C const& cost, Index j, Index columns, scalar_t<C>* scratch, Visit&& visit) {
+  Index const n = cost.rows();
+  for (Index first = 0; first < n; first += block_rows) {
+    Index const count = std::min(block_rows, n - first);
+    cost.block(j, columns, first, count, scratch, block_rows);
+    for (Index c = 0; c < columns; ++c) visit(j + c, first, count, scratch + c * block_rows);
+  }
+}
+
+/// Calls visit(j, first, count, c) for pieces of all columns, by blocks if the cost prefers them.
+/// scratch: block_rows * block_width.
+template <CostOperator C, class Visit>
+void for_each_piece(C const& cost, scalar_t<C>* scratch, Visit&& visit) {
+  static_assert(block_rows * block_width >= segment_width);
+  if constexpr (BlockCost<C>) {
+    if (cost.prefers_blocks()) {
+      for (Index j = 0; j < cost.cols(); j += block_width) {
+        for_each_block(cost, j, std::min(block_width, cost.cols() - j), scratch, visit);
+      }
+      return;
+    }
+  }
+  for (Index j = 0; j < cost.cols(); ++j) {
+    for_each_segment(cost, j, scratch, [&](Index first, Index count, scalar_t<C> const* c) {
+      visit(j, first, count, c);
+    });
+  }
+}
+
 /// s = sum_i w_i e_ij; fills e (n) with column j.
 template <CostOperator C>
 wide_t<scalar_t<C>> column_sum(C const& cost, Blur<scalar_t<C>> at, VectorX<scalar_t<C>> const& f,
@@ -100,6 +146,21 @@ wide_t<scalar_t<C>> column_sum(C const& cost, Blur<scalar_t<C>> at, VectorX<scal
     sum += exponentials(f.data() + first, g, c, at.inverse, w.data() + first, e + first, count);
   });
   return sum;
+}
+
+/// The same for a block of columns: e is n x columns, sum(j) belongs to column j.
+template <BlockCost C>
+void block_sums(C const& cost, Blur<scalar_t<C>> at, VectorX<scalar_t<C>> const& f,
+                VectorX<scalar_t<C>> const& w, VectorX<scalar_t<C>> const& g, Index j,
+                Index columns, scalar_t<C>* e, scalar_t<C>* scratch,
+                VectorX<wide_t<scalar_t<C>>>& sum) {
+  Index const n = cost.rows();
+  sum.segment(j, columns).setZero();
+  for_each_block(
+      cost, j, columns, scratch, [&](Index column, Index first, Index count, scalar_t<C> const* c) {
+        sum(column) += exponentials(f.data() + first, g(column), c, at.inverse, w.data() + first,
+                                    e + (column - j) * n + first, count);
+      });
 }
 
 /// min_i C_ij - f_i: the hard c-transform of f at column j; f_i = -infinity takes no part.
@@ -123,6 +184,22 @@ bool in_range(wide_t<S> sum) {
   return sum >= lowest && sum <= 1 / lowest;
 }
 
+/// rows += sum_k factor_k * column k.
+template <int N, RealScalar S>
+void add_columns(std::array<S, N> const& factor, S const* columns, Index stride, Index n, S* rows) {
+  using V = simd::pack_t<S>;
+  constexpr Index step = simd::lanes<S>;
+  Index i = 0;
+  for (; i + step <= n; i += step) {
+    V sum = simd::load(rows + i);
+    for (int k = 0; k < N; ++k) sum += factor[k] * simd::load(columns + k * stride + i);
+    simd::store<S>(rows + i, sum);
+  }
+  for (; i < n; ++i) {
+    for (int k = 0; k < N; ++k) rows[i] += factor[k] * columns[k * stride + i];
+  }
+}
+
 /// Sums over the columns, for every row, in fixed order: chunks of columns have their own partial
 /// sums (n x chunks, in wide_t), which are added in index order.
 template <RealScalar S>
@@ -130,18 +207,22 @@ struct RowSums {
   Chunks columns;
   MatrixX<wide_t<S>> partial;  // n x chunks
   MatrixX<S> narrow;           // n x workers: up to 64 columns before they join the wide sums
-  MatrixX<S> e;                // n x workers: the exponentials of one column
-  MatrixX<S> scratch;          // segment_width x workers: lazy costs
+  MatrixX<S> e;                // n width x workers: the exponentials of one column or block
+  MatrixX<S> scratch;          // x workers: segments or blocks of lazy costs
   VectorX<wide_t<S>> total;    // n: the result
+  VectorX<wide_t<S>> sum;      // m: of the columns, if there are blocks
+  Index width = 1;             // block_width if there is room for blocks, else 1
 
   RowSums() = default;
-  RowSums(Index n, Index m, int workers)
+  RowSums(Index n, Index m, int workers, bool blocks = false)
       : columns(m),
         partial(n, columns.count),
         narrow(n, workers),
-        e(n, workers),
-        scratch(segment_width, workers),
-        total(n) {}
+        e(n * (blocks ? std::min(block_width, m) : 1), workers),
+        scratch(blocks ? block_rows * block_width : segment_width, workers),
+        total(n),
+        sum(blocks ? m : 0),
+        width(blocks ? std::min(block_width, m) : 1) {}
 
   /// total_i = sum_j factor_j e_ij, where factor_j = column(j, worker, e) fills the n entries of
   /// e; factor 0 skips the column. Each column is visited once.
@@ -151,8 +232,37 @@ struct RowSums {
       S* const entries = e.col(worker).data();
       for (Index j = columns.begin(chunk); j < columns.end(chunk); ++j) {
         S const factor = column(j, worker, entries);
-        if (factor != 0) VectorMap(few, e.rows()) += factor * e.col(worker);
+        if (factor != 0) VectorMap(few, total.size()) += factor * e.col(worker).head(total.size());
         flush(j + 1);
+      }
+    });
+  }
+
+  /// The same where the cost prefers blocks: fill(j, columns, worker, e) fills the n x columns
+  /// entries of e, then column(j, worker, e) sees each of them and returns its factor.
+  template <class Fill, class Column>
+  void accumulate_filled(Parallel const& parallel, Fill&& fill, Column&& column) {
+    Index const n = total.size();
+    accumulate_blocks(parallel, [&](Index chunk, int worker, S* few, auto const& flush) {
+      S* const entries = e.col(worker).data();
+      for (Index j = columns.begin(chunk); j < columns.end(chunk); j += width) {
+        Index const count = std::min(width, columns.end(chunk) - j);
+        fill(j, count, worker, entries);
+        for (Index c = 0; c < count; c += 4) {
+          Index const together = std::min<Index>(4, count - c);
+          std::array<S, 4> factor{};
+          for (Index k = 0; k < together; ++k) {
+            factor[std::size_t(k)] = column(j + c + k, worker, entries + (c + k) * n);
+          }
+          if (together == 4) {
+            add_columns<4, S>(factor, entries + c * n, n, n, few);
+          } else {
+            for (Index k = 0; k < together; ++k) {
+              add_columns<1, S>({factor[std::size_t(k)]}, entries + (c + k) * n, n, n, few);
+            }
+          }
+          flush(j + c + together);
+        }
       }
     });
   }
@@ -204,15 +314,74 @@ void hard_rows(C const& cost, VectorX<scalar_t<C>> const& g, TakesPart&& takes_p
   hard = rows.partial.rowwise().minCoeff().template cast<S>();
 }
 
-/// The plan of (f, g) in one read of the cost: sum_j <- sum_i w_i e_ij, paid_j <- sum_i w_i e_ij
-/// C_ij, rows.total_i <- sum_j v_j e_ij. Columns with g_j = -infinity take no part.
+/// soft_i <- the soft c-transform of g, -epsilon log sum_j v_j exp((g_j - C_ij) / epsilon), for all
+/// rows. Two reads of the cost.
 template <CostOperator C>
-void measure_plan(C const& cost, Blur<scalar_t<C>> at, VectorX<scalar_t<C>> const& f,
-                  VectorX<scalar_t<C>> const& g, VectorX<scalar_t<C>> const& w,
-                  VectorX<scalar_t<C>> const& v, RowSums<scalar_t<C>>& rows,
-                  Parallel const& parallel, VectorX<wide_t<scalar_t<C>>>& sum,
-                  VectorX<wide_t<scalar_t<C>>>& paid) {
+void soft_rows(C const& cost, Blur<scalar_t<C>> at, VectorX<scalar_t<C>> const& g,
+               VectorX<scalar_t<C>> const& v, RowSums<scalar_t<C>>& rows, Parallel const& parallel,
+               VectorX<scalar_t<C>>& soft) {
   using S = scalar_t<C>;
+  hard_rows(cost, g, [&](Index j) { return v(j) > 0; }, rows, parallel, soft);
+  rows.accumulate(parallel, [&](Index j, int worker, S* e) {
+    column_sum(cost, at, soft, soft, g(j), j, e, rows.scratch.col(worker).data());
+    return v(j);
+  });
+  for (Index i = 0; i < soft.size(); ++i) {
+    soft(i) -= S(at.epsilon * std::log(rows.total(i)));
+  }
+}
+
+/// The share of the mass that no coupling can move, as far as one read shows: weights without an
+/// allowed partner.
+template <CostOperator C>
+double unreachable_mass(C const& cost, VectorX<scalar_t<C>> const& w,
+                        VectorX<scalar_t<C>> const& v) {
+  using S = scalar_t<C>;
+  VectorX<S> scratch(block_rows * block_width);
+  VectorX<bool> row = VectorX<bool>::Zero(w.size()), column = VectorX<bool>::Zero(v.size());
+  for_each_piece(cost, scratch.data(), [&](Index j, Index first, Index count, S const* c) {
+    for (Index i = 0; i < count; ++i) {
+      if (c[i] == std::numeric_limits<S>::infinity()) continue;
+      row(first + i) = row(first + i) || v(j) > 0;
+      column(j) = column(j) || w(first + i) > 0;
+    }
+  });
+  bool all = true;
+  for (Index i = 0; i < w.size(); ++i) all = all && (row(i) || w(i) == 0);
+  for (Index j = 0; j < v.size(); ++j) all = all && (column(j) || v(j) == 0);
+  return all ? 0 : infinity;
+}
+
+/// The plan of (f, g) in one read of the cost: sum_j <- sum_i w_i e_ij, paid_j <- sum_i w_i e_ij
+/// C_ij, rows.total_i <- sum_j v_j e_ij. Columns with g_j = -infinity take no part. Returns a bound
+/// on the mass over M that the read left out: none here.
+template <CostOperator C>
+wide_t<scalar_t<C>> measure_plan(C const& cost, Blur<scalar_t<C>> at, VectorX<scalar_t<C>> const& f,
+                                 VectorX<scalar_t<C>> const& g, VectorX<scalar_t<C>> const& w,
+                                 VectorX<scalar_t<C>> const& v, RowSums<scalar_t<C>>& rows,
+                                 Parallel const& parallel, VectorX<wide_t<scalar_t<C>>>& sum,
+                                 VectorX<wide_t<scalar_t<C>>>& paid) {
+  using S = scalar_t<C>;
+  if constexpr (BlockCost<C>) {
+    if (rows.width > 1) {
+      Index const n = cost.rows();
+      rows.accumulate_filled(
+          parallel,
+          [&](Index j, Index columns, int worker, S* e) {
+            sum.segment(j, columns).setZero();
+            paid.segment(j, columns).setZero();
+            for_each_block(cost, j, columns, rows.scratch.col(worker).data(),
+                           [&](Index column, Index first, Index count, S const* c) {
+                             S* const to = e + (column - j) * n + first;
+                             sum(column) += exponentials(f.data() + first, g(column), c, at.inverse,
+                                                         w.data() + first, to, count);
+                             paid(column) += weighted_cost(w.data() + first, to, c, count);
+                           });
+          },
+          [&](Index j, int, S*) { return sum(j) > 0 ? v(j) : S(0); });
+      return 0;
+    }
+  }
   rows.accumulate(parallel, [&](Index j, int worker, S* e) {
     sum(j) = paid(j) = 0;
     if (g(j) == -std::numeric_limits<S>::infinity()) return S(0);
@@ -224,6 +393,7 @@ void measure_plan(C const& cost, Blur<scalar_t<C>> at, VectorX<scalar_t<C>> cons
                      });
     return v(j);
   });
+  return 0;
 }
 
 }  // namespace monge::ot::detail

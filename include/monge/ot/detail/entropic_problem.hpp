@@ -41,7 +41,8 @@ struct EntropicProblem {
   double epsilon = 0, tolerance = 0;
   Blur<S> blur;
   double largest_cost = 0;
-  bool feasible = true;  // every weight has an allowed partner
+  bool feasible = true;               // every weight has an allowed partner
+  double highest_entropy = infinity;  // of a coupling, if pairs are forbidden
 
   EntropicProblem(std::string_view function, C cost_, VectorX<S> a_, VectorX<S> b_,
                   std::optional<double> epsilon_, std::optional<double> tolerance_)
@@ -54,7 +55,11 @@ struct EntropicProblem {
     tolerance = strength.tolerance;
     blur = Blur<S>(epsilon);
     largest_cost = strength.scale.largest;
-    if (strength.scale.forbidden) feasible = every_weight_has_a_partner();
+    if (strength.scale.forbidden) {
+      double const rounding = 8 * double(n() + m()) * double(unit_roundoff<S>);
+      feasible = unreachable_mass(cost, w, v) <= std::max(tolerance, rounding);
+      highest_entropy = std::min(entropy(w), entropy(v));
+    }
   }
 
   [[nodiscard]] Index n() const { return w.size(); }
@@ -98,7 +103,8 @@ struct EntropicProblem {
 
   /// s = sum_i w_i e_ij; fills e (n) with column j.
   Wide column_sum(Blur<S> at, VectorX<S> const& f, S g, Index j, S* e, S* scratch) const {
-    return detail::column_sum(cost, at, f, w, g, j, e, scratch);
+    using detail::column_sum;
+    return column_sum(cost, at, f, w, g, j, e, scratch);
   }
 
   /// g <- the potential that makes column j exact, g - epsilon log s with s = sum_i w_i e_ij; fills
@@ -114,6 +120,31 @@ struct EntropicProblem {
     return s;
   }
 
+  /// The same by blocks of columns, and what use(j, g before, e, s) or skip(j) make of them added
+  /// to the rows.
+  template <class Use, class Skip>
+  void update_columns(Blur<S> at, VectorX<S> const& f, VectorX<S>& g, RowSums<S>& rows,
+                      Parallel const& parallel, Use const& use, Skip const& skip) const {
+    if constexpr (BlockCost<C>) {
+      VectorX<Wide>& sum = rows.sum;
+      rows.accumulate_filled(
+          parallel,
+          [&](Index j, Index columns, int worker, S* e) {
+            block_sums(cost, at, f, w, g, j, columns, e, rows.scratch.col(worker).data(), sum);
+          },
+          [&](Index j, int worker, S* e) {
+            if (!(v(j) > 0)) return skip(j);
+            S const before = g(j);
+            if (!in_range<S>(sum(j))) {
+              sum(j) = update_column(at, f, g(j), j, e, rows.scratch.col(worker).data());
+            } else {
+              g(j) -= S(at.epsilon * std::log(sum(j)));
+            }
+            return use(j, before, e, sum(j));
+          });
+    }
+  }
+
   /// The soft c-transform of f at column j: -epsilon log sum_i w_i exp((f_i - C_ij) / epsilon).
   S soft_column_potential(Blur<S> at, VectorX<S> const& f, Index j, S* e, S* scratch) const {
     S const hard = hard_column(cost, f, j, scratch);
@@ -124,14 +155,7 @@ struct EntropicProblem {
   /// The same of g for all rows, into `soft` (n).
   void soft_row_potential(Blur<S> at, VectorX<S> const& g, RowSums<S>& rows,
                           Parallel const& parallel, VectorX<S>& soft) const {
-    hard_rows(cost, g, [&](Index j) { return v(j) > 0; }, rows, parallel, soft);
-    rows.accumulate(parallel, [&](Index j, int worker, S* e) {
-      column_sum(at, soft, g(j), j, e, rows.scratch.col(worker).data());
-      return v(j);
-    });
-    for (Index i = 0; i < n(); ++i) {
-      soft(i) -= S(at.epsilon * std::log(rows.total(i)));
-    }
+    soft_rows(cost, at, g, v, rows, parallel, soft);
   }
 
   /// next <- f - epsilon log r for the row sums r = rows.total. Rows that left the trusted range
@@ -201,6 +225,12 @@ struct EntropicProblem {
     return wanted.value_or(holds_entries<C> ? whole : std::min(whole, 64.0 * 1024 * 1024));
   }
 
+  /// Whether a dual value over M is above the objective of every coupling, so that there is none:
+  /// then the allowed pairs cannot carry the marginals.
+  [[nodiscard]] bool beyond_couplings(Wide value, Blur<S> at) const {
+    return double(value) > 1.001 * (largest_cost + double(at.epsilon) * (1 + highest_entropy));
+  }
+
   /// sum_i w_i |r_i - 1|: the L1 error of the rows relative to the mass.
   [[nodiscard]] Wide row_error(VectorX<Wide> const& r) const {
     Wide sum = 0;
@@ -247,30 +277,23 @@ struct EntropicProblem {
   }
 
  private:
-  [[nodiscard]] bool every_weight_has_a_partner() const {
-    VectorX<S> scratch(segment_width);
-    VectorX<bool> partner = (w.array() == 0).matrix();
-    bool columns = true;
-    for (Index j = 0; j < m(); ++j) {
-      bool found = v(j) == 0;
-      for_each_segment(cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
-        for (Index i = 0; i < count; ++i) {
-          if (c[i] == std::numeric_limits<S>::infinity()) continue;
-          partner(first + i) = partner(first + i) || v(j) > 0;
-          found = found || w(first + i) > 0;
-        }
-      });
-      columns = columns && found;
+  /// sum_i w_i log(1 / w_i), to which KL(P | Q) / M is at most equal for a coupling, as P_ij <=
+  /// a_i.
+  [[nodiscard]] static double entropy(VectorX<S> const& weights) {
+    double sum = 0;
+    for (S const weight : weights) {
+      if (weight > 0) sum -= double(weight) * std::log(double(weight));
     }
-    return columns && partner.all();
+    return sum;
   }
 
   /// Both marginals, <C, P> and the values of primal and dual in one read of the cost.
   void measure(VectorX<S> const& f, VectorX<S> const& g, RowSums<S>& rows, Parallel const& parallel,
                EntropicAnswer<S>& x) const {
     VectorX<Wide> column(m()), cost_of_column(m());
-    measure_plan(cost, blur, f, g, w, v, rows, parallel, column, cost_of_column);
-    Wide deviation = 0, paid = 0, moved = 0, linear = 0, dual = 0;
+    Wide const neglected =
+        measure_plan(cost, blur, f, g, w, v, rows, parallel, column, cost_of_column);
+    Wide deviation = 2 * neglected, paid = 0, moved = 0, linear = 0, dual = 0;
     for (Index j = 0; j < m(); ++j) {
       if (!(v(j) > 0)) continue;
       Wide const part = Wide(v(j)) * column(j);

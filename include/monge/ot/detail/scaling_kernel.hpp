@@ -24,6 +24,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 
 #include <monge/core/exp.hpp>
 #include <monge/core/parallel.hpp>
@@ -59,22 +60,6 @@ std::array<wide_t<S>, N> column_sums(S const* w, S const* columns, Index stride,
     for (int k = 0; k < N; ++k) sums[k] += simd::sum<S>(total[k]);
   }
   return sums;
-}
-
-/// rows += sum_k factor_k * column k.
-template <int N, RealScalar S>
-void add_columns(std::array<S, N> const& factor, S const* columns, Index stride, Index n, S* rows) {
-  using V = simd::pack_t<S>;
-  constexpr Index step = simd::lanes<S>;
-  Index i = 0;
-  for (; i + step <= n; i += step) {
-    V sum = simd::load(rows + i);
-    for (int k = 0; k < N; ++k) sum += factor[k] * simd::load(columns + k * stride + i);
-    simd::store<S>(rows + i, sum);
-  }
-  for (; i < n; ++i) {
-    for (int k = 0; k < N; ++k) rows[i] += factor[k] * columns[k * stride + i];
-  }
 }
 
 /// Takes no interest in the columns that a read passes.
@@ -224,15 +209,9 @@ class ScalingKernel {
     bool const all = store && whole(), part = store && !whole();
     S const least = S(how.negligible);
     if (part) few_.clear(rows.columns, most_compressed());
-    rows.accumulate(parallel, [&](Index j, int worker, S* e) {
+    // Column j whose exponentials e sum to s.
+    auto const use = [&](Index j, S before, S const* e, Wide s) {
       Index const chunk = j / rows.columns.width;
-      if (!(problem.v(j) > 0)) {
-        if (part) few_.skip_column(chunk);
-        if (all) entries_.col(j).setZero();
-        return S(0);
-      }
-      S const before = g(j);
-      Wide const s = problem.update_column(how.at, f, g(j), j, e, rows.scratch.col(worker).data());
       visit(chunk, j, problem.w, e, S(s));
       S const inverse = S(1 / s);
       if (all) {
@@ -244,6 +223,21 @@ class ScalingKernel {
                         [&](Index i) { return e[i] * inverse; });
       }
       return S(problem.v(j) / s * relax(how.at, before, g(j)));
+    };
+    auto const skip = [&](Index j) {
+      if (part) few_.skip_column(j / rows.columns.width);
+      if (all) entries_.col(j).setZero();
+      return S(0);
+    };
+    if (rows.width > 1) {
+      problem.update_columns(how.at, f, g, rows, parallel, use, skip);
+      return;
+    }
+    rows.accumulate(parallel, [&](Index j, int worker, S* e) {
+      if (!(problem.v(j) > 0)) return skip(j);
+      S const before = g(j);
+      Wide const s = problem.update_column(how.at, f, g(j), j, e, rows.scratch.col(worker).data());
+      return use(j, before, e, s);
     });
   }
 
@@ -429,5 +423,18 @@ class ScalingKernel {
   bool last_used_ = false;  // the last read was one of a kernel
   Index reads_ = 0, cost_reads_ = 0;
 };
+
+/// What reads a cost of this kind for Sinkhorn: a class with the interface of ScalingKernel.
+template <CostOperator C>
+struct KernelFor {
+  using type = ScalingKernel<scalar_t<C>>;
+};
+template <CostOperator C>
+using KernelOf = typename KernelFor<C>::type;
+
+template <CostOperator C>
+KernelOf<C> make_kernel(EntropicProblem<C> const& problem, std::optional<double> bytes) {
+  return KernelOf<C>(problem.n(), problem.m(), problem.kernel_bytes(bytes));
+}
 
 }  // namespace monge::ot::detail

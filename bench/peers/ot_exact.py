@@ -1,56 +1,135 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""POT's network simplex on the problems of bench/ot/bench_exact.cpp (pip install pot).
+"""Exact transport beside its peers on the problems of bench/ot/bench_exact.cpp, in one run.
 
-Prints milliseconds (median of three; wall and processor time) and the cost. POT's emd uses one
-thread by default. The sizes are the arguments; 1000 2000 5000 if there are none.
+    python3 bench/peers/ot_exact.py [--ours build/bench/bench/ot_bench_exact] [--families plane ...]
+                                    [--repeats 3] [sizes ...]
+
+Peers (pip install pot scipy lapx wasserstein): POT's emd2; the EMD of Wasserstein, which takes the
+squared distances of points; and, for equal weights, linear_sum_assignment of SciPy and lapjv of
+lapx. Prints milliseconds of processor time, the least of the repeats, on one thread, and how far the
+cost is from POT's, relative to it. --ours also runs our program on each problem.
 """
+import argparse
+import json
+import os
+import subprocess
 import sys
 import time
 
 import numpy as np
-import ot
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def uniform(count, seed):
     """The stream of bench_exact.cpp: the multiplicative congruential generator x * 48271."""
+    p, block = 2147483647, min(count, 1 << 16)
+    powers = np.empty(block, dtype=np.int64)
+    power = 1
+    for k in range(block):
+        power = power * 48271 % p
+        powers[k] = power
     out = np.empty(count)
-    x = seed
-    for k in range(count):
-        x = x * 48271 % 2147483647
-        out[k] = x / 2147483647
+    for first in range(0, count, block):
+        part = powers[: min(block, count - first)] * seed % p
+        out[first : first + len(part)] = part / p
+        seed = int(part[-1])
     return out
 
 
+def points(family, n, side):
+    if family != "clustered":
+        d = {"plane": 2, "space": 3, "high": 50}[family]
+        return uniform(d * n, side).reshape(n, d)
+    centres = uniform(20, 6).reshape(10, 2)
+    noise = sum(uniform(2 * n, 10 * side + k).reshape(n, 2) for k in (1, 2, 3)) - 1.5
+    return 0.05 * noise + centres[np.arange(n) * (2 * side - 1) % 10]
+
+
 def problem(family, weights, n):
-    if family == "plane":
-        x = uniform(2 * n, 1).reshape(n, 2)
-        y = uniform(2 * n, 2).reshape(n, 2)
-        cost = ((x[:, None, :] - y[None, :, :]) ** 2).sum(2)
-    else:
+    if family == "random":
         cost = uniform(n * n, 3).reshape(n, n).T.copy()
-    if weights == "uniform":
+    else:
+        x, y = points(family, n, 1), points(family, n, 2)
+        cost = np.zeros((n, n))
+        for k in range(x.shape[1]):
+            cost += (x[:, None, k] - y[None, :, k]) ** 2
+    if weights in ("equal", "uniform"):
         return np.full(n, 1 / n), np.full(n, 1 / n), cost
     a, b = uniform(n, 4) + 0.01, uniform(n, 5) + 0.01
     return a / a.sum(), b / b.sum(), cost
 
 
+def timed(repeats, run):
+    best, value = float("inf"), None
+    for _ in range(repeats):
+        start = time.process_time()
+        value = run()
+        best = min(best, time.process_time() - start)
+    return best * 1e3, value
+
+
+def peers(family, weights, n, repeats):
+    """Yields (name, milliseconds, cost)."""
+    import ot
+
+    a, b, cost = problem(family, weights, n)
+    yield "POT", *timed(repeats, lambda: ot.emd2(a, b, cost, numItermax=10**9))
+    try:
+        import wasserstein
+    except ImportError:
+        wasserstein = None
+    if wasserstein and n <= 5000:
+        solver = wasserstein.EMD(n_iter_max=10**9)
+        yield "Wasserstein", *timed(repeats, lambda: solver(a, b, cost))
+    if weights == "equal":
+        from scipy.optimize import linear_sum_assignment
+
+        pairs = np.arange(n)
+        yield "SciPy", *timed(repeats, lambda: cost[linear_sum_assignment(cost)].sum() / n)
+        import lap
+
+        if family != "plane" or n <= 2000:  # minutes beyond
+            yield "lapx", *timed(repeats, lambda: cost[pairs, lap.lapjv(cost)[1]].sum() / n)
+
+
+def ours(program, family, weights, n, repeats):
+    for kind in ("dense", "simplex", "lazy"):
+        out = subprocess.run(
+            [program, f"--benchmark_filter=^{kind}/{family}_{weights}/{n}$",
+             f"--benchmark_repetitions={repeats}", "--benchmark_min_time=0.01",
+             "--benchmark_format=json"], capture_output=True, text=True, check=False).stdout
+        try:
+            rows = [r for r in json.loads(out)["benchmarks"] if r["run_type"] == "iteration"]
+        except (ValueError, KeyError):
+            continue
+        if rows:
+            yield f"ours {kind}", min(r["cpu_time"] for r in rows), rows[0]["cost"]
+
+
 def main():
-    sizes = [int(n) for n in sys.argv[1:]] or [1000, 2000, 5000]
-    print("POT", ot.__version__, "NumPy", np.__version__)
-    for family in ("plane", "random"):
-        for weights in ("uniform", "general"):
-            for n in sizes:
-                a, b, cost = problem(family, weights, n)
-                wall, processor = [], []
-                for _ in range(3):
-                    start, used = time.perf_counter(), time.process_time()
-                    plan, log = ot.emd(a, b, cost, numItermax=10**9, log=True)
-                    processor.append((time.process_time() - used) * 1e3)
-                    wall.append((time.perf_counter() - start) * 1e3)
-                print(f"{family} {weights} n = {n}: {sorted(wall)[1]:.0f} ms, processor "
-                      f"{sorted(processor)[1]:.0f} ms, cost {log['cost']:.15g}", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sizes", nargs="*", type=int, default=[1000, 2000, 5000])
+    parser.add_argument("--ours")
+    parser.add_argument("--families", nargs="*",
+                        default=["plane", "clustered", "space", "high", "random"])
+    parser.add_argument("--weights", nargs="*", default=["equal", "general"])
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    for family in arguments.families:
+        for weights in arguments.weights:
+            for n in arguments.sizes:
+                reference, rows = None, []
+                for name, took, cost in peers(family, weights, n, arguments.repeats):
+                    reference = cost if reference is None else reference
+                    rows.append((name, took, cost))
+                if arguments.ours:
+                    rows += ours(arguments.ours, family, weights, n, arguments.repeats)
+                text = ", ".join(f"{name} {took:.1f} ms ({abs(cost / reference - 1):.0e})"
+                                 for name, took, cost in rows)
+                print(f"{family} {weights} n = {n}: {text}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

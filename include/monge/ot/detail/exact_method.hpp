@@ -100,12 +100,7 @@ class ExactMethod {
   /// Calls visit(arc, flow) for the arcs of the plan.
   template <class Visit>
   void for_each_flow(ExactState<W> const& state, Visit&& visit) const {
-    TransportTree<W> const& tree = state.tree;
-    tree.for_each_below(tree.root(), [&](int v) {
-      if (tree.at(v).flow > 0 && tree.at(v).parent != tree.root()) {
-        visit(tree.arc(v), tree.at(v).flow);
-      }
-    });
+    state.tree.for_each_flow(visit);
   }
 
  private:

@@ -22,6 +22,29 @@ struct PricedArc {
   Arc arc;
 };
 
+/// Those of the arcs that close no cycle with the ones before them; rows and columns together are
+/// `nodes`.
+template <RealScalar W>
+std::vector<Arc> spanning_forest(std::vector<PricedArc<W>> const& arcs, Index rows,
+                                 std::size_t nodes) {
+  std::vector<std::int32_t> leader(nodes);
+  std::iota(leader.begin(), leader.end(), 0);
+  auto const find = [&](std::int32_t v) {
+    while (leader[std::size_t(v)] != v) {
+      v = leader[std::size_t(v)] = leader[std::size_t(leader[std::size_t(v)])];
+    }
+    return v;
+  };
+  std::vector<Arc> forest;
+  for (PricedArc<W> const& x : arcs) {
+    std::int32_t const p = find(x.arc.row), q = find(x.arc.column + std::int32_t(rows));
+    if (p == q) continue;
+    leader[std::size_t(p)] = q;
+    forest.push_back(x.arc);
+  }
+  return forest;
+}
+
 /// Costs are read as S; all else is W.
 template <CostOperator C>
 class ExactProblem {
@@ -156,22 +179,7 @@ class ExactProblem {
 
   /// Arcs without a cycle, the tightest first.
   [[nodiscard]] std::vector<Arc> spanning_forest(std::vector<PricedArc<W>> const& arcs) const {
-    std::vector<std::int32_t> leader(supply.size());
-    std::iota(leader.begin(), leader.end(), 0);
-    auto const find = [&](std::int32_t v) {
-      while (leader[std::size_t(v)] != v) {
-        v = leader[std::size_t(v)] = leader[std::size_t(leader[std::size_t(v)])];
-      }
-      return v;
-    };
-    std::vector<Arc> forest;
-    for (PricedArc<W> const& x : arcs) {
-      std::int32_t const p = find(x.arc.row), q = find(x.arc.column + std::int32_t(n()));
-      if (p == q) continue;
-      leader[std::size_t(p)] = q;
-      forest.push_back(x.arc);
-    }
-    return forest;
+    return detail::spanning_forest(arcs, n(), supply.size());
   }
 
   /// Sends what it can along the tightest arcs, then the rest of each column from the cheapest rows

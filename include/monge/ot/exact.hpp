@@ -171,10 +171,14 @@ class Exact {
     detail::ExactAnswer<W> const& answer = run.state.answer;
     ExactResult<S> r;
     std::vector<Eigen::Triplet<S>> entries;
-    detail::for_each_flow(run.state.started ? run.state.tree : corner(),
-                          [&](detail::Arc arc, detail::Mass flow) {
-                            entries.emplace_back(arc.row, arc.column, S(problem_.weight(flow)));
-                          });
+    auto const collect = [&](detail::Arc arc, detail::Mass flow) {
+      entries.emplace_back(arc.row, arc.column, S(problem_.weight(flow)));
+    };
+    if (run.state.started) {
+      run.state.tree.for_each_flow(collect);
+    } else {
+      corner().for_each_flow(collect);
+    }
     r.plan.resize(problem_.n(), problem_.m());
     r.plan.setFromTriplets(entries.begin(), entries.end());
     r.transport_cost = answer.transport_cost;

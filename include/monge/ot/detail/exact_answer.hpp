@@ -20,16 +20,6 @@ struct ExactAnswer {
   bool tight = false;        // and the gap is at rounding
 };
 
-/// Calls visit(arc, flow) for the arcs of the plan.
-template <RealScalar W, class Visit>
-void for_each_flow(TransportTree<W> const& tree, Visit&& visit) {
-  tree.for_each_below(tree.root(), [&](int v) {
-    if (tree.at(v).flow > 0 && tree.at(v).parent != tree.root()) {
-      visit(tree.arc(v), tree.at(v).flow);
-    }
-  });
-}
-
 /// Certifies the plan of a tree. Reads the cost once, twice if there are rows without mass.
 template <CostOperator C>
 class ExactCertificate {
@@ -68,7 +58,7 @@ class ExactCertificate {
   void measure_plan(TransportTree<W> const& tree, ExactAnswer<W>& x) const {
     VectorX<W> rows = VectorX<W>::Zero(n()), columns = VectorX<W>::Zero(m());
     x.transport_cost = 0;
-    for_each_flow(tree, [&](Arc arc, Mass flow) {
+    tree.for_each_flow([&](Arc arc, Mass flow) {
       W const weight = problem_.weight(flow);
       rows(arc.row) += weight;
       columns(arc.column) += weight;
@@ -83,7 +73,7 @@ class ExactCertificate {
   void measure_gap(TransportTree<W> const& tree, ExactAnswer<W>& x) const {
     if (!x.transported) return;
     x.gap = 0;
-    for_each_flow(tree, [&](Arc arc, Mass flow) {
+    tree.for_each_flow([&](Arc arc, Mass flow) {
       W const slack = problem_.price(arc) - x.f(arc.row) - x.g(arc.column);
       x.gap += problem_.weight(flow) * std::max(W(0), slack);
     });

@@ -29,11 +29,18 @@ namespace monge::ot::detail {
 
 /// A node and the arc to its parent.
 struct TreeNode {
-  Mass flow = 0;                                                   ///< on the arc to the parent
-  std::int32_t parent = -1, child = -1, next = -1, previous = -1;  ///< -1 = none
-  std::int32_t depth = 0;
-  bool up = true;        ///< the arc leads to the parent (rows: always, unless it is the root)
-  bool lacking = false;  ///< in a part of the tree that hangs by an arc from the root
+  Mass flow = 0;             ///< on the arc to the parent
+  std::int32_t parent = -1;  ///< -1 = none
+  std::int32_t size = 1;     ///< nodes of its subtree, itself included
+  bool up = true;            ///< the arc leads to the parent (rows: always, unless it is the root)
+  bool lacking = false;      ///< in a part of the tree that hangs by an arc from the root
+};
+
+/// The way through the tree: apart from the nodes, so that a walk over a subtree reads little.
+struct TreeLinks {
+  std::int32_t child = -1;     ///< the first, -1 = none
+  std::int32_t next = -1;      ///< the next sibling; of the last one, ~parent
+  std::int32_t previous = -1;  ///< the sibling before, -1 = none
 };
 
 /// An arc from row to column.
@@ -59,7 +66,11 @@ class TransportTree {
   template <class Price>
   TransportTree(Index rows, std::vector<Mass> const& supply, std::vector<Arc> const& forest,
                 VectorX<W> start, Price&& price)
-      : potential(std::move(start)), surplus(rows), node(supply.size() + 1), rows_(int(rows)) {
+      : potential(std::move(start)),
+        surplus(rows),
+        node(supply.size() + 1),
+        links_(supply.size() + 1),
+        rows_(int(rows)) {
     int const root = this->root();
     // The forest as adjacency lists, then breadth first from one node of each part.
     std::vector<int> first(supply.size() + 1), neighbour(2 * forest.size()), order;
@@ -108,8 +119,10 @@ class TransportTree {
       x.lacking = top ? !x.up : at(x.parent).lacking;
       lacking_parts += top && !x.up;
       attach(v, x.parent);
-      x.depth = at(x.parent).depth + 1;
       if (!top) reprice(potential, v, price);
+    }
+    for (std::size_t k = order.size(); k-- > 0;) {
+      at(at(order[k]).parent).size += at(order[k]).size;
     }
     refill_surplus();
   }
@@ -128,10 +141,29 @@ class TransportTree {
   /// Calls visit(v) for all nodes below `top`, parents first.
   template <class Visit>
   void for_each_below(int top, Visit&& visit) const {
-    for (int v = at(top).child; v >= 0;) {
+    for (int v = links(top).child; v >= 0;) {
       visit(v);
       v = following(v, top);
     }
+  }
+
+  /// Calls visit(arc, flow) for the arcs of the plan: those that carry something, without what a
+  /// row at the top of a part that lacks mass sends beyond its supply, or a column at the top of
+  /// one with a surplus gets beyond its demand.
+  template <class Visit>
+  void for_each_flow(Visit&& visit) const {
+    int top = root();
+    Mass beyond = 0;
+    for_each_below(root(), [&](int v) {
+      if (at(v).parent == root()) {
+        top = v;
+        beyond = is_row(v) != at(v).up ? at(v).flow : 0;
+        return;
+      }
+      Mass const cut = at(v).parent == top ? std::min(beyond, at(v).flow) : 0;
+      beyond -= cut;
+      if (at(v).flow > cut) visit(arc(v), at(v).flow - cut);
+    });
   }
 
   /// Computes all potentials from the costs of the tree's arcs, which ends the drift of updates.
@@ -153,9 +185,9 @@ class TransportTree {
   void pivot(Arc entering, W reduced) {
     int const tail = entering.row, head = entering.column + rows_;
     int join = tail, other = head;
-    while (join != other) {
-      (at(join).depth >= at(other).depth ? join : other) =
-          at(join).depth >= at(other).depth ? at(join).parent : at(other).parent;
+    while (join != other) {  // no node is above one that has as many below it
+      int& lower = at(join).size < at(other).size ? join : other;
+      lower = at(lower).parent;
     }
     // Of the arcs that block, the last one from the join along the cycle leaves: this keeps the
     // tree strongly feasible.
@@ -180,51 +212,78 @@ class TransportTree {
       for (int v = head; v != join; v = at(v).parent) at(v).flow += at(v).up ? change : -change;
     }
     lacking_parts -= at(leaving).parent == root() && !at(leaving).up;
-    int const moved = below_tail ? tail : head;
-    hang(moved, below_tail ? head : tail, leaving, change);
+    int const moved = below_tail ? tail : head, parent = below_tail ? head : tail;
+    std::int32_t const size = at(leaving).size;
+    for (int v = at(leaving).parent; v != join; v = at(v).parent) at(v).size -= size;
+    for (int v = parent; v != join; v = at(v).parent) at(v).size += size;
+    hang(moved, parent, leaving, change);
+    bool const lacking = at(parent).lacking;
+    if (lacking != at(moved).lacking) {
+      at(moved).lacking = lacking;
+      for_each_below(moved, [&](int v) { at(v).lacking = lacking; });
+    }
     shift(moved, below_tail ? reduced : -reduced);
   }
 
  private:
   TreeNode& at(int v) { return node[std::size_t(v)]; }
+  [[nodiscard]] TreeLinks const& links(int v) const { return links_[std::size_t(v)]; }
+  TreeLinks& links(int v) { return links_[std::size_t(v)]; }
 
   /// The node after v in the preorder of the tree below `top`, or -1.
   [[nodiscard]] int following(int v, int top) const {
-    if (at(v).child >= 0) return at(v).child;
-    while (v != top && at(v).next < 0) v = at(v).parent;
-    return v == top ? -1 : at(v).next;
+    return links(v).child >= 0 ? links(v).child : after(v, top);
+  }
+
+  /// The node after the whole subtree of v in that order, or -1.
+  [[nodiscard]] int after(int v, int top) const {
+    while (v != top) {
+      int const next = links(v).next;
+      if (next >= 0) return next;
+      v = ~next;
+    }
+    return -1;
   }
 
   void attach(int v, int parent) {
-    TreeNode& x = at(v);
-    TreeNode& above = at(parent);
-    x.parent = parent;
+    TreeLinks& x = links(v);
+    TreeLinks& above = links(parent);
+    at(v).parent = parent;
     x.previous = -1;
-    x.next = above.child;
-    if (x.next >= 0) at(x.next).previous = v;
+    x.next = above.child >= 0 ? above.child : ~parent;
+    if (above.child >= 0) links(above.child).previous = v;
     above.child = v;
   }
 
   void detach(int v) {
-    TreeNode const& x = at(v);
-    if (x.next >= 0) at(x.next).previous = x.previous;
-    (x.previous >= 0 ? at(x.previous).next : at(x.parent).child) = x.next;
+    TreeLinks const& x = links(v);
+    if (x.next >= 0) links(x.next).previous = x.previous;
+    if (x.previous >= 0) {
+      links(x.previous).next = x.next;
+    } else {
+      links(at(v).parent).child = std::max(x.next, -1);
+    }
   }
 
   /// Cuts the subtree of `leaving` off, turns it over so that v is its top, and hangs it below
   /// `parent`.
   void hang(int v, int parent, int leaving, Mass flow) {
+    std::int32_t const size = at(leaving).size;
+    std::int32_t kept = size;  // the size of v after the turn
     bool up = is_row(v);
     for (bool last = false; !last;) {
       last = v == leaving;
       TreeNode& x = at(v);
       int const old_parent = x.parent;
+      std::int32_t const old_size = x.size;
       Mass const old_flow = x.flow;
       bool const old_up = x.up;
       detach(v);
       attach(v, parent);
       x.flow = flow;
       x.up = up;
+      x.size = kept;
+      kept = size - old_size;
       parent = v;
       v = old_parent;
       flow = old_flow;
@@ -232,19 +291,32 @@ class TransportTree {
     }
   }
 
-  /// Adds `step` to f and subtracts it from g below `top`, which has a new parent.
+  /// Adds `step` to f and subtracts it from g below `top`, or does the opposite to all other nodes
+  /// if these are fewer: only differences matter.
   void shift(int top, W step) {
-    bool const lacking = at(at(top).parent).lacking;
-    for (int v = top; v >= 0; v = following(v, top)) {
-      TreeNode& x = at(v);
-      x.depth = at(x.parent).depth + 1;
-      x.lacking = lacking;
-      potential(v) += is_row(v) ? step : -step;
+    bool const others = at(top).size > at(root()).size / 2;
+    W const change = others ? -step : step;
+    bool const split = lacking_parts > 0;
+    auto const move = [&](int v) {
+      potential(v) += is_row(v) ? change : -change;
+      if (split && is_row(v)) {
+        surplus(v) = at(v).lacking ? -std::numeric_limits<W>::infinity() : potential(v);
+      }
+    };
+    if (!others) {
+      move(top);
+      for_each_below(top, move);
+      return;
     }
-    if (lacking_parts == 0) return;
-    for (int v = top; v >= 0; v = following(v, top)) {
-      if (is_row(v)) surplus(v) = lacking ? -std::numeric_limits<W>::infinity() : potential(v);
+    for (int v = links(root()).child; v >= 0;) {
+      if (v == top) {
+        v = after(v, root());
+      } else {
+        move(v);
+        v = following(v, root());
+      }
     }
+    if (split) refill_surplus();
   }
 
   template <class Price>
@@ -266,6 +338,7 @@ class TransportTree {
     }
   }
 
+  std::vector<TreeLinks> links_;  // n + m + 1
   int rows_ = 0;
 };
 

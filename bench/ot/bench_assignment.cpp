@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Exact assignment on three families of square costs. Counters: the certified gap relative to the
-// cost and the duals, and the number of augmentations.
+// Exact assignment on nine families of square costs, the same as in bench/peers/ot_assignment.py
+// (there transposed). Counters: the cost, the certified gap relative to the cost and the duals, and
+// the number of augmentations after the start.
 #include <Eigen/Core>
 
 #include <benchmark/benchmark.h>
 #include <cmath>
 #include <cstdint>
-#include <random>
 
 #include <monge/ot/assignment.hpp>
 
@@ -15,26 +15,61 @@ namespace {
 using monge::Index;
 using monge::MatrixX;
 
+// Words of splitmix64, their upper 53 bits.
 MatrixX<double> uniform(Index rows, Index columns, std::uint64_t seed) {
-  std::mt19937_64 engine(seed);
   MatrixX<double> matrix(rows, columns);
-  for (Index j = 0; j < columns; ++j)
-    for (Index i = 0; i < rows; ++i) matrix(i, j) = double(engine() >> 11) * 0x1p-53;
+  for (Index k = 0; k < matrix.size(); ++k) {
+    std::uint64_t z = seed + std::uint64_t(k + 1) * 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    z ^= z >> 31;
+    matrix(k) = double(z >> 11) * 0x1p-53;
+  }
   return matrix;
 }
 
-enum Family { uniform_costs, integer_costs, plane_points };
+enum Family {
+  uniform_costs,
+  integers_below_10,
+  integers_below_1000,
+  plane,          // squared distances of points in the unit square
+  space,          // and in the unit cube
+  clusters,       // points that crowd at the origin against points far from it
+  product,        // i j: Machol and Wien
+  near_constant,  // 1000 and a little noise
+  low_rank,       // u v'
+};
+
+MatrixX<double> squared(MatrixX<double> const& X, MatrixX<double> const& Y) {
+  MatrixX<double> C(X.cols(), Y.cols());
+  for (Index j = 0; j < Y.cols(); ++j) C.col(j) = (X.colwise() - Y.col(j)).colwise().squaredNorm();
+  return C;
+}
 
 MatrixX<double> cost(Family family, Index n) {
-  if (family == plane_points) {
-    MatrixX<double> const X = uniform(2, n, 1), Y = uniform(2, n, 2);
-    MatrixX<double> C(n, n);
-    for (Index j = 0; j < n; ++j) C.col(j) = (X.colwise() - Y.col(j)).colwise().squaredNorm();
-    return C;
+  switch (family) {
+    case uniform_costs:
+      return uniform(n, n, 3);
+    case integers_below_10:
+      return (uniform(n, n, 3).array() * 10).floor();
+    case integers_below_1000:
+      return (uniform(n, n, 3).array() * 1000).floor();
+    case plane:
+      return squared(uniform(2, n, 1), uniform(2, n, 2));
+    case space:
+      return squared(uniform(3, n, 1), uniform(3, n, 2));
+    case clusters:
+      return squared(uniform(2, n, 1).array().cube(), 0.5 + 0.5 * uniform(2, n, 2).array());
+    case product: {
+      monge::VectorX<double> const k = monge::VectorX<double>::LinSpaced(n, 1, double(n));
+      return k * k.transpose();
+    }
+    case near_constant:
+      return 1000 + 1e-3 * uniform(n, n, 3).array();
+    case low_rank:
+      return uniform(n, 1, 1) * uniform(n, 1, 2).transpose();
   }
-  MatrixX<double> C = uniform(n, n, 3);
-  if (family == integer_costs) C = (C.array() * 1000).floor().matrix();
-  return C;
+  return {};
 }
 
 template <class S>
@@ -47,6 +82,7 @@ void assignment(benchmark::State& state, Family family) {
   }
   double const size = std::abs(double(r.cost)) + r.f.template cast<double>().cwiseAbs().sum() +
                       r.g.template cast<double>().cwiseAbs().sum();
+  state.counters["cost"] = double(r.cost);
   state.counters["relative_gap"] = double(r.duality_gap) / size;
   state.counters["augmentations"] = double(r.iterations);
   state.counters["converged"] = r.converged();
@@ -56,15 +92,21 @@ void in_double(benchmark::State& state, Family family) { assignment<double>(stat
 void in_float(benchmark::State& state, Family family) { assignment<float>(state, family); }
 
 void sizes(benchmark::internal::Benchmark* benchmark) {
-  for (Index n : {500, 1000, 2000}) benchmark->Arg(n);
+  for (Index n : {500, 1000, 2000, 5000}) benchmark->Arg(n);
   benchmark->Unit(benchmark::kMillisecond);
 }
 
 BENCHMARK_CAPTURE(in_double, uniform, uniform_costs)->Apply(sizes);
-BENCHMARK_CAPTURE(in_double, integer, integer_costs)->Apply(sizes);
-BENCHMARK_CAPTURE(in_double, plane, plane_points)->Apply(sizes);
+BENCHMARK_CAPTURE(in_double, integer10, integers_below_10)->Apply(sizes);
+BENCHMARK_CAPTURE(in_double, integer1000, integers_below_1000)->Apply(sizes);
+BENCHMARK_CAPTURE(in_double, plane, plane)->Apply(sizes);
+BENCHMARK_CAPTURE(in_double, space, space)->Apply(sizes);
+BENCHMARK_CAPTURE(in_double, clusters, clusters)->Apply(sizes);
+BENCHMARK_CAPTURE(in_double, product, product)->Apply(sizes);
+BENCHMARK_CAPTURE(in_double, near_constant, near_constant)->Apply(sizes);
+BENCHMARK_CAPTURE(in_double, low_rank, low_rank)->Apply(sizes);
 BENCHMARK_CAPTURE(in_float, uniform, uniform_costs)->Apply(sizes);
-BENCHMARK_CAPTURE(in_float, integer, integer_costs)->Apply(sizes);
-BENCHMARK_CAPTURE(in_float, plane, plane_points)->Apply(sizes);
+BENCHMARK_CAPTURE(in_float, plane, plane)->Apply(sizes);
+BENCHMARK_CAPTURE(in_float, integer1000, integers_below_1000)->Apply(sizes);
 
 }  // namespace

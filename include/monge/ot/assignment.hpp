@@ -4,13 +4,17 @@
 ///
 ///     minimise  sum over pairs of C(i, j)     over all matchings of min(n, m) pairs
 ///
+/// or, with a cost limit L, of C(i, j) - L over matchings of any size; C dense or sparse.
+///
 /// Method: shortest augmenting paths. Lines (columns of a column-major matrix, rows of a row-major
 /// one, so that every scan is contiguous and nothing is copied) are taken up one by one, each
 /// through the shortest path to a free slot in the reduced costs C(i, j) - f(i) - g(j) >= 0, found
 /// in the manner of Dijkstra; the prices then rise so that reduced costs stay nonnegative. Column
 /// reduction and a bounded augmenting row reduction settle most lines beforehand. If there are more
 /// lines than slots, a line that comes later either displaces another one or stays out, whichever
-/// is cheaper.
+/// is cheaper. If the paths of a square problem turn out long, lines bid instead, with steps that
+/// shrink tenfold from phase to phase (an auction with scaling), and paths are taken from the
+/// prices that this leaves, near which they are short. Sparse costs: detail/sparse_assignment.hpp.
 ///
 /// Cost: O(max(n, m) n m) at worst, about one pass per line in practice for random costs; memory
 /// O(n + m). Ends always: each search reaches every slot at most once, whatever the rounding.
@@ -24,11 +28,14 @@
 ///
 /// Source: R. Jonker, A. Volgenant, A shortest augmenting path algorithm for dense and sparse
 /// linear assignment problems, Computing 38 (1987) 325-340; the exchange for surplus lines is the
-/// same search on the square problem whose added columns cost nothing, held as one. Deviations: see
-/// `reduce_rows`; reduction transfer is left to the row reduction.
+/// same search on the square problem whose added columns cost nothing, held as one. Bidding:
+/// D. P. Bertsekas, The auction algorithm: a distributed relaxation method for the assignment
+/// problem, Annals of Operations Research 14 (1988) 105-123; only its prices are used. Deviations:
+/// see `reduce_rows`; reduction transfer is left to the row reduction.
 #pragma once
 
 #include <Eigen/Core>
+#include <Eigen/SparseCore>
 
 #include <cmath>
 #include <tuple>
@@ -39,6 +46,7 @@
 #include <monge/core/require.hpp>
 #include <monge/core/types.hpp>
 #include <monge/ot/detail/augmenting_path.hpp>
+#include <monge/ot/detail/sparse_assignment.hpp>
 
 namespace monge::ot {
 
@@ -46,6 +54,8 @@ namespace monge::ot {
 struct AssignmentOptions {
   double max_seconds = infinity;  ///< wall time; ends in time_limit with a partial matching
   Index observe_every = 1;        ///< stride of the observer in augmentations; at least 1
+  double cost_limit = infinity;   ///< price of leaving a row unmatched, in units of C: a pair must
+                                  ///< be worth it. Infinite: as many pairs as possible
 };
 
 /// The answer of `assignment` for an n x m cost.
@@ -71,7 +81,8 @@ namespace detail {
 template <RealScalar S>
 class AssignmentMethod {
  public:
-  explicit AssignmentMethod(Lines<S> const& lines) : lines_(lines) {}
+  explicit AssignmentMethod(Lines<S> const& lines, S cost_limit = unreachable<S>)
+      : lines_(lines), cost_limit_(cost_limit) {}
 
   [[nodiscard]] AssignmentState<S> init() const { return {lines_.rows(), lines_.cols()}; }
 
@@ -84,8 +95,14 @@ class AssignmentMethod {
       if (surplus() && !state.exchanging && state.matched == lines_.rows()) {
         begin_exchange(state);
       }
+      if (is_hard(state)) begin_bidding(lines_, state);
+      if (state.bidding.on) {
+        bid(lines_, state, lines_.cols() / 16);
+        continue;
+      }
       if (state.next == state.count) {
-        return {state.matched == pairs() ? Status::converged : Status::infeasible, steps};
+        bool const full = limited() || state.matched == pairs();
+        return {full ? Status::converged : Status::infeasible, steps};
       }
       Index const line = state.waiting(state.next++);
       if (!augment(lines_, line, state)) {
@@ -97,7 +114,8 @@ class AssignmentMethod {
 
   /// The number of lines that are not settled.
   [[nodiscard]] double error(AssignmentState<S> const& state) const {
-    return double(state.started ? state.count - state.next : lines_.cols());
+    if (!state.started || state.bidding.on) return double(lines_.cols());
+    return double(state.count - state.next);
   }
 
   /// Builds the duals and recomputes cost and gap from C: one pass over the matrix, two if a
@@ -106,7 +124,7 @@ class AssignmentMethod {
     using Wide = wide_t<S>;
     S const roundoff = unit_roundoff<S>;
     state.slot_dual = state.price;
-    if (surplus()) {
+    if (surplus() && !limited()) {
       S lift = state.lift;
       if (!state.exchanging) {
         lift = -unreachable<S>;
@@ -118,21 +136,21 @@ class AssignmentMethod {
       }
       state.slot_dual.array() += lift;
     }
-    bool const complete = state.matched == pairs() && state.next == state.count;
+    bool const complete =
+        (limited() || state.matched == pairs()) && state.started && state.next == state.count;
+    S const highest = limited() ? cost_limit_ : (surplus() ? S(0) : unreachable<S>);
     Wide gap = 0, size = 0;
     state.cost = 0;
     for (Index i = 0; i < lines_.cols(); ++i) {
       S dual = (lines_.col(i) - state.slot_dual).minCoeff();
       Index const slot = state.slot_of_line(i);
-      if (!(dual < unreachable<S>)) {
+      if (!(std::min(dual, highest) < unreachable<S>)) {
         dual = 0;  // no allowed pair: any dual is feasible
       }
-      if (surplus()) {
-        dual = std::min(dual, S(0));
-        if (slot < 0 && complete) {
-          gap -= dual;  // what feasibility would take from the bound
-          dual = 0;
-        }
+      dual = std::min(dual, highest);
+      if (slot < 0 && complete && highest < unreachable<S>) {
+        gap += Wide(highest) - Wide(dual);  // what feasibility would take from the bound
+        dual = highest;
       }
       if (slot >= 0) {
         Wide const cost = lines_(slot, i);
@@ -151,12 +169,24 @@ class AssignmentMethod {
   }
 
  private:
+  [[nodiscard]] bool limited() const { return cost_limit_ < unreachable<S>; }
   [[nodiscard]] bool surplus() const { return lines_.cols() > lines_.rows(); }
   [[nodiscard]] Index pairs() const { return std::min(lines_.cols(), lines_.rows()); }
 
+  /// Augmentations take long and many lines are left. Measured from n = 256 to 5000: then it pays
+  /// to bid, in all families of bench/ot/bench_assignment.cpp.
+  [[nodiscard]] bool is_hard(AssignmentState<S> const& state) const {
+    Index const n = lines_.cols();
+    return !state.bidding.tried && n == lines_.rows() && n >= 256 && !state.exchanging &&
+           state.scans > 8 * n && state.count - state.next > n / 16;
+  }
+
   void start(AssignmentState<S>& state) const {
     state.started = true;
-    if (lines_.cols() >= lines_.rows()) {
+    if (limited()) {  // every line may stay out from the beginning
+      state.exchanging = true;
+      state.lift = cost_limit_;
+    } else if (lines_.cols() >= lines_.rows()) {
       reduce_columns(lines_, state);
     }
     for (Index i = 0; i < lines_.cols(); ++i) {
@@ -164,7 +194,7 @@ class AssignmentMethod {
         state.waiting(state.count++) = i;
       }
     }
-    if (!surplus()) {
+    if (!surplus() && !limited()) {
       reduce_rows(lines_, state, 3 * lines_.cols());
     }
   }
@@ -183,7 +213,38 @@ class AssignmentMethod {
   }
 
   Lines<S> lines_;
+  S cost_limit_;
 };
+
+/// Lines are rows or columns; with a limit it is always the duals of rows that reach up to it.
+template <RealScalar S, class State>
+AssignmentResult<S> assignment_result(State const& state, Status status,
+                                      Statistics const& statistics, bool rows_are_lines, S limit) {
+  AssignmentResult<S> result;
+  result.row_to_column = rows_are_lines ? state.slot_of_line : state.line_of_slot;
+  result.cost = state.cost;
+  result.f = rows_are_lines ? state.line_dual : state.slot_dual;
+  result.g = rows_are_lines ? state.slot_dual : state.line_dual;
+  if (limit < unreachable<S> && !rows_are_lines) {
+    result.f.array() += limit;
+    result.g.array() -= limit;
+  }
+  result.duality_gap = state.gap;
+  result.status = status;
+  result.iterations = statistics.iterations;
+  result.seconds = statistics.seconds;
+  return result;
+}
+
+/// Refuses a limit that is no number, or so large that sums would overflow.
+template <RealScalar S>
+void require_limit(double limit, Index entries) {
+  S const largest = std::numeric_limits<S>::max() / S(8 * entries);
+  monge::detail::require(limit == infinity || std::abs(limit) <= double(largest),
+                         "assignment: cost_limit is ", limit,
+                         "; it must be a number whose sums do not overflow, or infinite for as "
+                         "many pairs as possible");
+}
 
 /// Refuses entries without a meaning, and those so large that sums of them would overflow.
 template <RealScalar S>
@@ -215,22 +276,17 @@ AssignmentResult<S> assign(Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>>
                            bool rows_are_lines, AssignmentOptions const& options,
                            Watch&& observer) {
   require_assignable<S>(lines, rows_are_lines);
-  AssignmentMethod<S> const method(Lines<S>(lines.data(), lines.rows(), lines.cols(),
-                                            Eigen::OuterStride<>(lines.outerStride())));
+  require_limit<S>(options.cost_limit, lines.rows() + lines.cols());
+  S const limit = S(options.cost_limit);
+  AssignmentMethod<S> const method(
+      Lines<S>(lines.data(), lines.rows(), lines.cols(), Eigen::OuterStride<>(lines.outerStride())),
+      limit);
   Limits const limits{.max_iterations = std::numeric_limits<Index>::max(),
                       .max_seconds = options.max_seconds,
                       .observe_every = options.observe_every};
-  auto [state, status, statistics] = iterate(method, limits, std::forward<Watch>(observer));
-  AssignmentResult<S> result;
-  result.row_to_column = rows_are_lines ? state.slot_of_line : state.line_of_slot;
-  result.cost = state.cost;
-  result.f = rows_are_lines ? state.line_dual : state.slot_dual;
-  result.g = rows_are_lines ? state.slot_dual : state.line_dual;
-  result.duality_gap = state.gap;
-  result.status = status;
-  result.iterations = statistics.iterations;
-  result.seconds = statistics.seconds;
-  return monge::detail::certified(std::move(result));
+  auto const [state, status, statistics] = iterate(method, limits, std::forward<Watch>(observer));
+  return monge::detail::certified(
+      assignment_result<S>(state, status, statistics, rows_are_lines, limit));
 }
 
 }  // namespace detail
@@ -245,7 +301,12 @@ AssignmentResult<S> assign(Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>>
 /// status: `converged` if duality_gap <= 64 u (|cost| + sum |f| + sum |g|), else `precision_limit`;
 /// `infeasible` if no matching of min(n, m) allowed pairs exists: the matching is then one with as
 /// many pairs as possible, at no promised cost; `time_limit` and `stopped_by_observer` return the
-/// pairs found so far. The observer's error is the number of lines that are not yet settled.
+/// pairs found so far. The observer's error is the number of lines that are not yet settled; it
+/// rises once if lines begin to bid.
+///
+/// With a cost_limit L every problem is feasible: cost + L (rows without a column) is least, and
+/// sum f + sum g bounds it; f <= L, g <= 0, with f(i) = L at unmatched rows and g(j) = 0 at
+/// unmatched columns.
 ///
 /// The duals bound the optimum from below whatever the status, except `infeasible`. For n <= m all
 /// g <= 0 with g(j) = 0 at unmatched columns, for n >= m likewise f at unmatched rows.
@@ -263,6 +324,28 @@ template <RealMatrixExpr Cost, Observer Watch = Unobserved>
   } else {
     return detail::assign<S>(C, false, options, observer);
   }
+}
+
+/// The same for a sparse cost: what is not stored is forbidden, a stored zero is free. Time and
+/// memory go with the number of entries: a search looks at the entries of the lines that it meets.
+template <RealScalar S, int options_, class StorageIndex, Observer Watch = Unobserved>
+[[nodiscard]] AssignmentResult<S> assignment(
+    Eigen::SparseMatrix<S, options_, StorageIndex> const& C, AssignmentOptions const& options = {},
+    Watch&& observer = {}) {
+  using monge::detail::require;
+  require(C.rows() > 0 && C.cols() > 0, "assignment: cost is ", monge::detail::shape(C),
+          "; it needs at least one row and one column");
+  monge::detail::require_limits("assignment", 0, options.max_seconds, options.observe_every);
+  detail::require_limit<S>(options.cost_limit, C.rows() + C.cols());
+  bool const rows_are_lines = C.rows() <= C.cols();
+  S const limit = S(options.cost_limit);
+  detail::SparseAssignment<S> const method(detail::sparse_lines(C, rows_are_lines), limit);
+  Limits const limits{.max_iterations = std::numeric_limits<Index>::max(),
+                      .max_seconds = options.max_seconds,
+                      .observe_every = options.observe_every};
+  auto const [state, status, statistics] = iterate(method, limits, std::forward<Watch>(observer));
+  return monge::detail::certified(
+      detail::assignment_result<S>(state, status, statistics, rows_are_lines, limit));
 }
 
 }  // namespace monge::ot

@@ -17,7 +17,9 @@
 #include <Eigen/Core>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <utility>
 
@@ -35,6 +37,15 @@ inline constexpr Index path_chunk = 16;  ///< entries that are held in registers
 template <RealScalar S>
 inline constexpr S unreachable = std::numeric_limits<S>::infinity();
 
+/// Where scaled bidding stands. Meanwhile `waiting` is a stack above those who do not bid.
+template <RealScalar S>
+struct Bidding {
+  bool tried = false, on = false;
+  S step = 0, last = 0;  ///< of the price, in this phase and in the last one
+  S far = 0;             ///< nobody bids more than this at once
+  Index left = 0;        ///< bids until it is given up
+};
+
 /// All that a run knows: a plain value, O(slots + lines).
 template <RealScalar S>
 struct AssignmentState {
@@ -50,6 +61,8 @@ struct AssignmentState {
   bool started = false;
   bool exchanging = false;  ///< every slot is taken: a line comes in for another one or stays out
   S lift = 0;               ///< dual of the lines that stay out, once exchanging
+  Index scans = 0;          ///< passes over lines by augmentations
+  Bidding<S> bidding;
 
   // Workspace of one search: distances, and the slots reached in the order of their distance.
   VectorX<S> distance, least;  ///< slots; blocks
@@ -165,6 +178,21 @@ void reduce_columns(Lines<S> const& lines, AssignmentState<S>& state) {
   }
 }
 
+/// The first free slot at this distance, `otherwise` if there is none. The slots taken out of the
+/// distances are not looked at.
+template <RealScalar S>
+Index free_slot_at(S level, Index otherwise, AssignmentState<S> const& state) {
+  for (Index block = 0; block < state.least.size(); ++block) {
+    if (!(state.least(block) <= level)) continue;
+    Index const begin = block * path_block;
+    Index const end = std::min(begin + path_block, state.price.size());
+    for (Index j = begin; j < end; ++j) {
+      if (state.distance(j) <= level && state.line_of_slot(j) < 0) return j;
+    }
+  }
+  return otherwise;
+}
+
 /// Augmenting row reduction: a free line takes its nearest slot and lowers the slot's price to the
 /// point where the runner-up is as near; the line that held it goes on. Lines that this leaves
 /// without a slot stay in `waiting`.
@@ -200,7 +228,7 @@ void reduce_rows(Lines<S> const& lines, AssignmentState<S>& state, Index passes)
           state.waiting(kept++) = line;
           continue;
         }
-        slot = second;
+        slot = state.line_of_slot(second) < 0 ? second : free_slot_at(low, second, state);
       }
       Index const previous = state.line_of_slot(slot);
       state.line_of_slot(slot) = line;
@@ -221,6 +249,91 @@ void reduce_rows(Lines<S> const& lines, AssignmentState<S>& state, Index passes)
     }
     state.count = kept;
   }
+}
+
+/// All lines are waiting again, the first on top of the stack.
+template <RealScalar S>
+void clear_matching(AssignmentState<S>& state) {
+  Index const lines = state.slot_of_line.size();
+  state.slot_of_line.setConstant(-1);
+  state.line_of_slot.setConstant(-1);
+  state.matched = state.next = state.failed = 0;
+  state.count = lines;
+  for (Index i = 0; i < lines; ++i) state.waiting(i) = lines - 1 - i;
+}
+
+/// Begins scaled bidding if prices differ enough to tell its first step: a tenth of a typical
+/// reduced cost, but not far beyond the prices, so that huge entries that forbid pairs have no say.
+template <RealScalar S>
+void begin_bidding(Lines<S> const& lines, AssignmentState<S>& state) {
+  constexpr Index most = 32;  // lines and slots that are looked at
+  constexpr S far = 1024;
+  state.bidding.tried = true;
+  Index const n = lines.cols();
+  Index const stride = (n + most - 1) / most;
+  std::array<S, most * most> sample;
+  std::size_t count = 0;
+  for (Index i = 0; i < n; i += stride) {
+    scan_line<true>(&lines.coeffRef(0, i), S(0), state);
+    S const low = state.least.minCoeff();
+    if (!(low < unreachable<S>)) continue;
+    for (Index j = 0; j < n; j += stride) sample[count++] = state.distance(j) - low;
+  }
+  if (count == 0) return;
+  auto const middle = sample.begin() + std::ptrdiff_t(count / 2);
+  std::nth_element(sample.begin(), middle, sample.begin() + std::ptrdiff_t(count));
+  S const largest = state.price.cwiseAbs().maxCoeff();
+  S const step = std::min(*middle / 5, far * largest);
+  S const floor = 64 * unit_roundoff<S> * (largest + 16 * step);
+  if (!(step > floor)) return;
+  state.bidding.on = true;
+  state.bidding.step = step;
+  state.bidding.last = std::max(step / S(n), floor);
+  state.bidding.far = far * step;
+  state.bidding.left = 100 * n;
+  state.price.setZero();
+  clear_matching(state);
+}
+
+/// Up to `bids` bids. A line on the stack takes its nearest slot and lowers its price until the
+/// runner-up is nearer by the step; who held it goes on. When all have a slot, all bid again with a
+/// tenth of the step, from the prices that they have. The matching is dropped at the end: prices
+/// are what matters, for near the optimum paths are short.
+template <RealScalar S>
+void bid(Lines<S> const& lines, AssignmentState<S>& state, Index bids) {
+  Bidding<S>& bidding = state.bidding;
+  for (; bids > 0 && bidding.left > 0; --bids, --bidding.left) {
+    if (state.count == state.failed) {
+      if (bidding.step <= bidding.last) break;
+      bidding.step /= 10;
+      clear_matching(state);
+    }
+    Index const line = state.waiting(--state.count);
+    scan_line<true>(&lines.coeffRef(0, line), S(0), state);
+    auto const [nearest, low] = take_nearest(state);
+    S const rise = nearest < 0 ? unreachable<S> : state.least.minCoeff() - low + bidding.step;
+    if (!(rise <= bidding.far)) {  // it waits below the others
+      if (state.count > state.failed) state.waiting(state.count) = state.waiting(state.failed);
+      state.waiting(state.failed++) = line;
+      ++state.count;
+      continue;
+    }
+    Index const previous = state.line_of_slot(nearest);
+    state.price(nearest) -= rise;
+    state.line_of_slot(nearest) = line;
+    state.slot_of_line(line) = nearest;
+    if (previous >= 0) {
+      state.slot_of_line(previous) = -1;
+      state.waiting(state.count++) = previous;
+    } else {
+      ++state.matched;
+    }
+  }
+  if (bids == 0 && bidding.left > 0) return;
+  bidding.on = false;
+  clear_matching(state);
+  std::reverse(state.waiting.data(), state.waiting.data() + state.count);
+  reduce_rows(lines, state, 3 * lines.cols());
 }
 
 /// Moves every slot within `level` from the distances to the list of reached slots, until one of
@@ -314,6 +427,7 @@ bool augment(Lines<S> const& lines, Index line, AssignmentState<S>& state) {
 
   bool const found = target >= 0 || out < unreachable<S>;
   S const length = target >= 0 ? state.distance(target) : out;
+  state.scans += scanned;
   Index slot = target, step = scanned;
   if (target < 0 && found && out_after > 0) {
     slot = state.reached(out_after - 1);

@@ -243,7 +243,12 @@ inline double coulomb_energy(MatrixX<double> const& x, MatrixX<double>& gradient
   MatrixX<double> Q(set.dimension(), set.dimension());
   random::fill_normal(Q, key);
   detail::orthonormalise(Q);
-  set.theta = (Q * set.theta).eval();
+  VectorX<double> turned(set.dimension());
+  for (Index l = 0; l < set.count(); ++l) {  // column by column: cheap to compile
+    turned.setZero();
+    for (Index i = 0; i < set.dimension(); ++i) turned += set.theta(i, l) * Q.col(i);
+    set.theta.col(l) = turned;
+  }
   set.block = set.count();
   return set;
 }

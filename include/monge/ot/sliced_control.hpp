@@ -48,8 +48,8 @@ namespace monge::ot {
 
 /// What a sliced distance subtracts from its slices; see the table of this file.
 enum class SlicedControl : unsigned char {
-  automatic,    ///< p = 2: none, centring or gaussian, whichever promises the smallest error in the
-                ///< same time; other p: none
+  automatic,    ///< p = 2 and at least ten directions: none, centring or gaussian, the first that
+                ///< no other beats by more than chance in the same time; else none
   none,         ///< the plain mean
   centring,     ///< the exact share of the means
   gaussian,     ///< the exact share of means and covariances

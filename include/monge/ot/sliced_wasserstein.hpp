@@ -145,19 +145,19 @@ void finish_gradient(SlicedCloud<S>& cloud, VectorX<double> const& shift,
   VectorX<double> base = shift;
   for (Index j = 0; j < turn.cols(); ++j) base -= points.remainder(j) * turn.col(j);
   gradient.resize(d, points.size);
-  VectorX<S> extra = VectorX<S>::Zero(d * tile_width);
+  VectorX<S> extra = VectorX<S>::Zero(d * tile_width<S>);
   for (Index t = 0; t < points.tiles(); ++t) {
     if (turn.size() > 0) {
-      combine<false>(points.tile(t), tile_width, d, factors.data(), Index(1), d, extra.data(),
-                     tile_width, d);
+      combine<false>(points.tile(t), tile_width<S>, d, factors.data(), Index(1), d, extra.data(),
+                     tile_width<S>, d);
     }
     S const* const slopes = cloud.gradient.tile(t);
-    Index const first = t * tile_width, count = std::min(tile_width, points.size - first);
+    Index const first = t * tile_width<S>, count = std::min(tile_width<S>, points.size - first);
     for (Index k = 0; k < count; ++k) {
       S const share = S(points.weight(first + k));
       for (Index i = 0; i < d; ++i) {
-        S const own = share * (extra(i * tile_width + k) + S(base(i)));
-        gradient(i, first + k) = S(mass) * (slopes[i * tile_width + k] + own);
+        S const own = share * (extra(i * tile_width<S> + k) + S(base(i)));
+        gradient(i, first + k) = S(mass) * (slopes[i * tile_width<S> + k] + own);
       }
     }
   }

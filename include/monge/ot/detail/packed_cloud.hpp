@@ -3,7 +3,7 @@
 /// A cloud of points in the layout of the two products that slicing needs: projections of all
 /// points on a few directions, and sums of multiples of these directions.
 ///
-/// Points are kept in tiles of 64: coordinate after coordinate, the 64 points of a tile side by
+/// Points are kept in tiles: coordinate after coordinate, the 32 or 64 points of a tile side by
 /// side. A product passes over a tile while it is in the first-level cache, four directions and two
 /// packs at a time, so that every load feeds four multiply-adds, for d = 3 as for d = 64. Every
 /// entry of a result is the same sum in the same order, however the tiles are shared among threads.
@@ -12,6 +12,8 @@
 #include <Eigen/Core>
 
 #include <cmath>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <monge/core/parallel.hpp>
@@ -21,36 +23,33 @@
 
 namespace monge::ot::detail {
 
-/// Points per tile.
-inline constexpr Index tile_width = 64;
+/// Points per tile: a row of a tile has 256 bytes, so that a tile of 64 coordinates fits into the
+/// first-level cache twice.
+template <RealScalar S>
+inline constexpr Index tile_width = 256 / Index(sizeof(S));
 
-/// to(j, :) (+)= sum_i factors(j, i) from(i, :) for J rows of one tile. `factors` has strides
-/// (factor_row, factor_column), `from` and `to` the distances of their rows.
-template <int J, bool Add, RealScalar S>
+/// to(j, :) (+)= sum_i factors(j, i) from(i, :) for the rows j of one tile. `factors` has strides
+/// (factor_row, factor_column), `from` and `to` the distances of their rows. The rows are spelled
+/// out so that their sums stay in registers at -O2 too.
+template <bool Add, RealScalar S, int... j>
 void combine_rows(S const* from, Index from_rows, Index count, S const* factors, Index factor_row,
-                  Index factor_column, S* to, Index to_rows) {
+                  Index factor_column, S* to, Index to_rows, std::integer_sequence<int, j...>) {
   using V = simd::pack_t<S>;
   constexpr Index step = simd::lanes<S>;
-  static_assert(tile_width % (2 * step) == 0);
-  for (Index k = 0; k < tile_width; k += 2 * step) {
-    V sums[J][2];
-    for (int j = 0; j < J; ++j) {
-      sums[j][0] = Add ? simd::load<S>(to + j * to_rows + k) : V{};
-      sums[j][1] = Add ? simd::load<S>(to + j * to_rows + k + step) : V{};
+  static_assert(tile_width<S> % (2 * step) == 0);
+  for (Index k = 0; k < tile_width<S>; k += 2 * step) {
+    V left[sizeof...(j)], right[sizeof...(j)];
+    ((left[j] = Add ? simd::load<S>(to + j * to_rows + k) : V{}), ...);
+    ((right[j] = Add ? simd::load<S>(to + j * to_rows + k + step) : V{}), ...);
+    S const* x = from + k;
+    S const* factor = factors;
+    for (Index i = 0; i < count; ++i, x += from_rows, factor += factor_column) {
+      V const first = simd::load<S>(x), second = simd::load<S>(x + step);
+      ((left[j] += first * factor[j * factor_row], right[j] += second * factor[j * factor_row]),
+       ...);
     }
-    for (Index i = 0; i < count; ++i) {
-      V const first = simd::load<S>(from + i * from_rows + k);
-      V const second = simd::load<S>(from + i * from_rows + k + step);
-      for (int j = 0; j < J; ++j) {
-        S const factor = factors[j * factor_row + i * factor_column];
-        sums[j][0] += first * factor;
-        sums[j][1] += second * factor;
-      }
-    }
-    for (int j = 0; j < J; ++j) {
-      simd::store<S>(to + j * to_rows + k, sums[j][0]);
-      simd::store<S>(to + j * to_rows + k + step, sums[j][1]);
-    }
+    (simd::store<S>(to + j * to_rows + k, left[j]), ...);
+    (simd::store<S>(to + j * to_rows + k + step, right[j]), ...);
   }
 }
 
@@ -61,8 +60,8 @@ void combine(S const* from, Index from_rows, Index count, S const* factors, Inde
   Index j = 0;
   auto const next = [&](auto width) {
     constexpr int J = decltype(width)::value;
-    combine_rows<J, Add>(from, from_rows, count, factors + j * factor_row, factor_row,
-                         factor_column, to + j * to_rows, to_rows);
+    combine_rows<Add>(from, from_rows, count, factors + j * factor_row, factor_row, factor_column,
+                      to + j * to_rows, to_rows, std::make_integer_sequence<int, J>{});
     j += J;
   };
   while (rows - j >= 4) next(std::integral_constant<int, 4>{});
@@ -81,10 +80,12 @@ struct PackedCloud {
   VectorX<double> mean;       // d, of the caller's points
   VectorX<double> remainder;  // d, the mean of the packed points, as it should be
 
-  [[nodiscard]] Index tiles() const { return (size + tile_width - 1) / tile_width; }
-  [[nodiscard]] Index padded() const { return tiles() * tile_width; }
-  [[nodiscard]] S const* tile(Index t) const { return entries.data() + t * dimension * tile_width; }
-  [[nodiscard]] S* tile(Index t) { return entries.data() + t * dimension * tile_width; }
+  [[nodiscard]] Index tiles() const { return (size + tile_width<S> - 1) / tile_width<S>; }
+  [[nodiscard]] Index padded() const { return tiles() * tile_width<S>; }
+  [[nodiscard]] S const* tile(Index t) const {
+    return entries.data() + t * dimension * tile_width<S>;
+  }
+  [[nodiscard]] S* tile(Index t) { return entries.data() + t * dimension * tile_width<S>; }
   [[nodiscard]] double weight(Index k) const {
     return weights.size() > 0 ? weights(k) : 1 / double(size);
   }
@@ -101,9 +102,9 @@ struct PackedCloud {
     resize(X.rows(), X.cols());
     for (Index k = 0; k < size; ++k) {
       S const* const from = X.data() + k * X.outerStride();
-      S* const to = tile(k / tile_width) + k % tile_width;
+      S* const to = tile(k / tile_width<S>) + k % tile_width<S>;
       for (Index i = 0; i < dimension; ++i) {
-        to[i * tile_width] = S(wide_t<S>(from[i]) - wide_t<S>(origin(i)));
+        to[i * tile_width<S>] = S(wide_t<S>(from[i]) - wide_t<S>(origin(i)));
       }
     }
     remainder = mean - origin;
@@ -122,16 +123,16 @@ struct PackedCloud {
   /// the points of tiles begin .. end - 1.
   void project(S const* theta, Index count, Index begin, Index end, S* to, Index row) const {
     for (Index t = begin; t < end; ++t) {
-      combine<false>(tile(t), tile_width, dimension, theta, dimension, Index(1),
-                     to + t * tile_width, row, count);
+      combine<false>(tile(t), tile_width<S>, dimension, theta, dimension, Index(1),
+                     to + t * tile_width<S>, row, count);
     }
   }
   /// x_k += sum_l slopes(l * row + k) theta_l in these tiles.
   void add_multiples(S const* theta, Index count, Index begin, Index end, S const* slopes,
                      Index row) {
     for (Index t = begin; t < end; ++t) {
-      combine<true>(slopes + t * tile_width, row, count, theta, Index(1), dimension, tile(t),
-                    tile_width, dimension);
+      combine<true>(slopes + t * tile_width<S>, row, count, theta, Index(1), dimension, tile(t),
+                    tile_width<S>, dimension);
     }
   }
 
@@ -142,20 +143,20 @@ struct PackedCloud {
     MatrixX<double> parts = MatrixX<double>::Zero(d * d, chunks);
     monge::detail::parallel_for(parallel, chunks, [&](Index chunk, int) {
       double* const sums = parts.data() + chunk * d * d;
-      S weighted[tile_width];
+      S weighted[tile_width<S>];
       for (Index t = tiles() * chunk / chunks; t < tiles() * (chunk + 1) / chunks; ++t) {
         S const* const x = tile(t);
-        Index const count = std::min(tile_width, size - t * tile_width);
+        Index const count = std::min(tile_width<S>, size - t * tile_width<S>);
         for (Index j = 0; j < d; ++j) {
-          S const* own = x + j * tile_width;
+          S const* own = x + j * tile_width<S>;
           if (weights.size() > 0) {
             for (Index k = 0; k < count; ++k) {
-              weighted[k] = own[k] * S(weights(t * tile_width + k) * double(size));
+              weighted[k] = own[k] * S(weights(t * tile_width<S> + k) * double(size));
             }
-            std::fill(weighted + count, weighted + tile_width, S(0));
+            std::fill(weighted + count, weighted + tile_width<S>, S(0));
             own = weighted;
           }
-          for (Index i = 0; i <= j; ++i) sums[j * d + i] += double(dot(x + i * tile_width, own));
+          for (Index i = 0; i <= j; ++i) sums[j * d + i] += double(dot(x + i * tile_width<S>, own));
         }
       }
     });
@@ -175,15 +176,15 @@ struct PackedCloud {
   [[nodiscard]] double mean_square() const {
     double sum = 0;
     for (Index t = 0; t < tiles(); ++t) {
-      Index const count = std::min(tile_width, size - t * tile_width);
+      Index const count = std::min(tile_width<S>, size - t * tile_width<S>);
       for (Index i = 0; i < dimension; ++i) {
-        S const* const x = tile(t) + i * tile_width;
+        S const* const x = tile(t) + i * tile_width<S>;
         if (weights.size() == 0) {
           sum += double(dot(x, x)) / double(size);
           continue;
         }
         for (Index k = 0; k < count; ++k) {
-          sum += weights(t * tile_width + k) * double(x[k]) * double(x[k]);
+          sum += weights(t * tile_width<S> + k) * double(x[k]) * double(x[k]);
         }
       }
     }
@@ -196,7 +197,7 @@ struct PackedCloud {
     using V = simd::pack_t<S>;
     constexpr Index step = simd::lanes<S>;
     V first{}, second{};
-    for (Index k = 0; k < tile_width; k += 2 * step) {
+    for (Index k = 0; k < tile_width<S>; k += 2 * step) {
       first += simd::load<S>(x + k) * simd::load<S>(y + k);
       second += simd::load<S>(x + k + step) * simd::load<S>(y + k + step);
     }

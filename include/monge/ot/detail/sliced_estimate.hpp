@@ -187,22 +187,29 @@ inline SlicedEstimate fitted_estimate(Slices const& slices, Directions const& se
   return z;
 }
 
-/// The fixed control with the smallest standard error or, where there is none, the least spread.
+/// The fixed control with the smallest error. Of eight or more independent blocks it is that with
+/// the smallest standard error, else that with the least spread of directions. A control is
+/// preferred to a simpler one only if its variance is smaller by more than chance, at about one in
+/// forty: a choice that follows the luck of few directions is worse than no choice. Fewer than five
+/// cannot choose.
 inline SlicedControl best_control(Slices const& slices, Directions const& set,
                                   HarmonicFit const& fit, double cost_of_gaussian) {
-  if (set.dimension() == 1) return SlicedControl::none;
-  if (set.count() == 1)
-    return cost_of_gaussian < 2 ? SlicedControl::gaussian : SlicedControl::centring;
+  if (set.dimension() == 1 || set.count() < 10) return SlicedControl::none;
+  bool const by_blocks = set.blocks() >= 8;
   auto const variance = [&](SlicedControl control) {
     VectorX<double> const r = remaining(slices, control);
-    if (auto const error = standard_error(set, fit, r, 0)) return *error * *error;
-    VectorX<double> const rest = fit.residual(r);
-    return rest.squaredNorm() / double(set.count());
+    if (by_blocks) {
+      if (auto const error = standard_error(set, fit, r, 0)) return *error * *error;
+    }
+    return fit.residual(r).squaredNorm();
   };
+  double const freedom = double((by_blocks ? set.blocks() : set.count()) - 1);
+  double const doubt = std::exp(3.7 / std::sqrt(freedom));  // near the quantile of F at 0.95
   double const plain = variance(SlicedControl::none), centred = variance(SlicedControl::centring);
-  double const least = std::min(plain, centred);
-  if (variance(SlicedControl::gaussian) * cost_of_gaussian < least) return SlicedControl::gaussian;
-  return plain < centred ? SlicedControl::none : SlicedControl::centring;
+  bool const centre = doubt * centred < plain;
+  return doubt * cost_of_gaussian * variance(SlicedControl::gaussian) < (centre ? centred : plain)
+             ? SlicedControl::gaussian
+             : (centre ? SlicedControl::centring : SlicedControl::none);
 }
 
 }  // namespace monge::ot::detail

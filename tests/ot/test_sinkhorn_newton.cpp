@@ -244,6 +244,135 @@ TEST_CASE("sinkhorn_newton: threads, resumption, limits and the rounding floor",
   CHECK(ot::sinkhorn_newton(p.C, p.a, p.b, options).status == Status::time_limit);
 }
 
+TEST_CASE("sinkhorn_newton: all policies find the same plan", "[sinkhorn_newton]") {
+  Index const n = 60, m = 50;
+  MatrixXd const C = support::matrix(n, m, 3);
+  VectorXd const a = support::weights(n, 4), b = support::weights(m, 5);
+  ot::SinkhornNewtonOptions options{.epsilon = 5e-3, .tolerance = 1e-12};
+  options.kernel_bytes = 0;
+  auto const reference = ot::sinkhorn_newton(C, a, b, options);
+  REQUIRE(reference.status == Status::converged);
+  options.kernel_bytes = std::nullopt;
+  options.annealing = 1;
+  for (auto const policy :
+       {ot::NewtonPolicy::adaptive, ot::NewtonPolicy::sns, ot::NewtonPolicy::ssns}) {
+    for (Index const warmup : {0, 20}) {
+      CAPTURE(int(policy), warmup);
+      options.policy = policy;
+      options.warmup_iterations = warmup;
+      auto const r = ot::sinkhorn_newton(C, a, b, options);
+      REQUIRE(r.status == Status::converged);
+      CHECK((r.f - reference.f).lpNorm<Eigen::Infinity>() < 1e-9);
+      bool newton = false;
+      for (ot::NewtonRecord const& record : r.history) {
+        newton = newton || record.step > 0;
+        // Three entries of the plan per row of the larger side, and ties.
+        double const density = 2.0 / double(n) * double((n + m) * (n + m));
+        if (policy == ot::NewtonPolicy::sns) {
+          CHECK(double(record.nonzeros) <= (density - double(n + m)) / 2 + 1);
+        }
+      }
+      CHECK(newton);
+    }
+  }
+  options.policy = ot::NewtonPolicy::sns;
+  options.density = 1.0;  // the full Hessian
+  options.warmup_iterations = 20;
+  auto const full = ot::sinkhorn_newton(C, a, b, options);
+  REQUIRE(full.status == Status::converged);
+  CHECK(full.history.back().nonzeros > 6 * n);
+}
+
+TEST_CASE("sinkhorn_newton: SSNS drops a bounded mass of columns and rows", "[sinkhorn_newton]") {
+  Index const n = 30, m = 25;
+  MatrixXd P = support::matrix(n, m, 8).array().pow(6).matrix();
+  P.row(4) *= 1e-3;  // a row that would lose everything
+  P /= P.sum();
+  VectorXd const v = P.colwise().sum(), w = P.rowwise().sum(), ones = VectorXd::Ones(n);
+  double const bound = 2e-4;
+  ot::detail::SparseLaplacian<double> L;
+  L.clear(monge::detail::Chunks(m), n * m);
+  for (Index j = 0; j < m; ++j) {
+    VectorXd const q = P.col(j) / v(j);
+    L.add_column(0, ones, q.data(), 1.0, v(j), 0.0);
+  }
+  Index const all = L.nonzeros();
+  L.drop_mass(bound, w);
+  CHECK(L.nonzeros() < all);
+  L.prepare(w, VectorXd::Zero(n));
+  // What a constant is mapped to is what the rows and columns lost: L 1 = dropped - (columns).
+  VectorXd y(n);
+  L(ones, y);
+  CHECK(y.maxCoeff() <= 2 * bound * (1 + 1e-12));
+  L.keep_largest(40);
+  CHECK(L.nonzeros() >= 40);
+  CHECK(L.nonzeros() <= 42);
+}
+
+TEST_CASE("sinkhorn_newton: a read with exponentials in float is good to 1e-5",
+          "[sinkhorn_newton]") {
+  Index const n = 67, m = 53;
+  Problem p = clouds(n, m, 61);
+  p.a(3) = 0;
+  p.b(7) = 0;
+  p.a /= p.a.sum();
+  p.b /= p.b.sum();
+  for (double const epsilon : {0.5, 0.01, 1e-4}) {
+    ot::detail::EntropicProblem<ot::DenseCost<double>> const problem(
+        "test", ot::DenseCost<double>(p.C), p.a, p.b, epsilon, 1e-9);
+    REQUIRE(ot::detail::RoughRead::possible(problem));
+    VectorXd f, g;
+    problem.begin(ot::Potentials<double>{}, f, g);
+    VectorXd g_rough = g, next = f, next_rough = f;
+    ot::detail::RowSums<double> rows(n, m, 1);
+    ot::detail::ScalingKernel<double> exact(n, m, 0), rough(n, m, 0);
+    ot::detail::Blur<double> const at(epsilon);
+    for (int step = 0; step < 3; ++step) {
+      exact.read(problem, {at, 0}, f, g, rows, {}, next);
+      rough.rough_read(problem, at, f, g_rough, rows, {}, next_rough);
+      for (Index i = 0; i < n; ++i) {
+        if (p.a(i) > 0) CHECK(std::abs(next(i) - next_rough(i)) < 1e-5 * epsilon);
+      }
+      for (Index j = 0; j < m; ++j) {
+        if (p.b(j) > 0) CHECK(std::abs(g(j) - g_rough(j)) < 1e-5 * epsilon);
+      }
+      f = next;
+    }
+  }
+  p.a(5) = 1e-200;
+  ot::detail::EntropicProblem<ot::DenseCost<double>> const tiny("test", ot::DenseCost<double>(p.C),
+                                                                p.a / p.a.sum(), p.b, 0.1, 1e-9);
+  CHECK_FALSE(ot::detail::RoughRead::possible(tiny));
+}
+
+TEST_CASE("sinkhorn_newton: a squared sparse kernel is not trusted beyond what it left out",
+          "[sinkhorn_newton]") {
+  // Entries below a share of their row and column were left out. Squared, that share is no longer
+  // small where both a row and a column weigh next to nothing.
+  Index const n = 64;
+  Problem p = clouds(n, n, 71);
+  p.a(0) = p.b(1) = 1e-40;
+  p.a /= p.a.sum();
+  p.b /= p.b.sum();
+  double const epsilon = 5e-5;
+  auto const solved = ot::sinkhorn_newton(p.C, p.a, p.b, {.epsilon = 2 * epsilon});
+  REQUIRE(solved.status == Status::converged);
+  ot::detail::EntropicProblem<ot::DenseCost<double>> const problem(
+      "test", ot::DenseCost<double>(p.C), p.a, p.b, epsilon, 1e-9);
+  ot::detail::Blur<double> const coarse(2 * epsilon), fine(epsilon);
+  double const negligible = problem.negligible(1e-9);
+  VectorXd f = solved.f, g = solved.g, next = f;
+  ot::detail::RowSums<double> rows(n, n, 1);
+  ot::detail::ScalingKernel<double> kernel(n, n, double(n * n * 6));  // never a whole one
+  for (int read = 0; read < 3; ++read) {
+    kernel.read(problem, {coarse, negligible}, f, g, rows, {}, next);
+  }
+  REQUIRE(kernel.cost_reads() == 2);  // the second one stored
+  kernel.anneal(coarse, fine);
+  kernel.read(problem, {fine, negligible}, f, g, rows, {}, next);
+  CHECK(kernel.cost_reads() == 3);
+}
+
 TEST_CASE("sinkhorn_newton: misuse is refused in the caller's words", "[sinkhorn_newton]") {
   Problem const p = clouds(5, 7);
   CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.b, p.a, {.epsilon = 1.0}),
@@ -259,7 +388,10 @@ TEST_CASE("sinkhorn_newton: misuse is refused in the caller's words", "[sinkhorn
   options.drop = 0.1;
   options.warmup_iterations = -1;
   CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.a, p.b, options), "warmup_iterations is -1");
+  options.density = 0.0;
   options.warmup_iterations = 1;
+  CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.a, p.b, options), "density is 0");
+  options.density = std::nullopt;
   CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.a, p.b, options, {p.b, p.a}),
                 "start has 7 and 5 potentials");
 }

@@ -61,6 +61,25 @@ pack_t<S> load(S const* from) {
   return pack;
 }
 
+/// A pack of floats from the packs of doubles part(0), part(1), ... that hold its lanes in order.
+template <class Part>
+pack_t<float> narrow(Part&& part) {
+#if defined(__GNUC__)
+  typedef float Half __attribute__((vector_size(register_bytes / 2)));
+  Half const low = __builtin_convertvector(part(0), Half);
+  Half const high = __builtin_convertvector(part(1), Half);
+#if defined(__AVX512F__)
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+#elif defined(__AVX__)
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+#else
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3);
+#endif
+#else
+  return float(part(0));
+#endif
+}
+
 /// Reads the first `count` < lanes entries and fills the rest.
 template <class S>
 pack_t<S> load_part(S const* from, Index count, S fill) {

@@ -20,24 +20,28 @@
 /// were left out, so the matrix stays positive definite for any pattern [TQ24], and h_i =
 /// a_i (r_i - 1) / log r_i makes a heavily damped step a short step of Sinkhorn. Entries of a
 /// column are dropped below drop |grad|_1 / n of its mass: the pattern sharpens as the iterates
-/// converge, which keeps the convergence quadratic [TQ24]. alpha starts at 1 and is halved until D
-/// rises enough; if no alpha helps, a step of Sinkhorn is taken, which always raises D. So the
-/// method converges from any start, and each step costs one read of the cost as long as alpha = 1
-/// is taken.
+/// converge, which keeps the convergence quadratic [TQ24]. alpha is at most 1 and such that no
+/// exponent moves too far, and is cut until D rises enough; if no alpha helps, a step of Sinkhorn
+/// is taken, which always raises D. So the method converges from any start, and each step costs one
+/// read of the cost as long as the first alpha is taken. NewtonPolicy names the rules of [TSGY24]
+/// and [TQ24] for the choice of entries and the damping.
 ///
 /// epsilon is annealed: from a tenth of the largest cost it is halved after a few steps of
-/// Sinkhorn, and at every level the Newton steps take over once the plan is sparse.
+/// Sinkhorn, whose exponentials are taken in float (detail/rough_read.hpp), and at every level the
+/// Newton steps take over once the plan is sparse. Where it is not, steps of Sinkhorn are combined
+/// by Anderson's acceleration as in sinkhorn(). Reads of a sparse plan go over its stored entries.
 ///
 /// Cost per step: n m exponentials and O(nnz) per conjugate gradient step; memory O(n + m + nnz)
-/// beyond the cost. Not for large epsilon, where the plan is dense and Sinkhorn is quick.
+/// beyond the cost. For large epsilon, where the plan is dense, sinkhorn() is a little quicker.
 ///
 /// [TSGY24] X. Tang, M. Shavlovsky, H. Rahmanian, E. Tardini, K. Thekumparampil, T. Xiao, L. Ying,
 ///          Accelerating Sinkhorn algorithm with sparse Newton iterations, ICLR 2024.
 /// [TQ24]   Z. Tang, Y. Qiu, Safe and sparse Newton method for entropic-regularized optimal
 ///          transport, NeurIPS 2024.
-/// Deviations: [TSGY24] keeps a fixed number of entries of the Hessian in both potentials and does
-/// not anneal; [TQ24] factorises the Hessian in both potentials. Here the columns are eliminated
-/// exactly, not linearised: this costs nothing, for the pass that evaluates D does it.
+/// Deviations, for all policies: [TSGY24] and [TQ24] linearise both potentials. Here the columns
+/// are eliminated exactly: this costs nothing, for the pass that evaluates D does it. Systems are
+/// solved on the rows, where [TQ24] factorises the matrix of both potentials. A step of Sinkhorn
+/// replaces a Newton step that fails.
 #pragma once
 
 #include <algorithm>
@@ -51,15 +55,30 @@
 #include <monge/core/iterate.hpp>
 #include <monge/core/parallel.hpp>
 #include <monge/core/require.hpp>
-#include <monge/linalg/conjugate_gradient.hpp>
 #include <monge/ot/cost.hpp>
+#include <monge/ot/detail/anderson.hpp>
 #include <monge/ot/detail/annealing.hpp>
 #include <monge/ot/detail/entropic_problem.hpp>
+#include <monge/ot/detail/newton_system.hpp>
 #include <monge/ot/detail/scaling_kernel.hpp>
 #include <monge/ot/detail/sparse_laplacian.hpp>
 #include <monge/ot/sinkhorn.hpp>
 
 namespace monge::ot {
+
+/// Which entries of the Hessian a Newton step keeps, and how it is damped.
+enum class NewtonPolicy {
+  /// Entries above drop * |grad|_1 / n of their column; a shift that starts small and adapts; steps
+  /// of bounded length. The fastest and the most robust of the three in our measurements.
+  adaptive,
+  /// A fixed number of the largest entries, no shift, backtracking by halves [TSGY24]. To the
+  /// letter with .warmup_iterations = 20, .annealing = 1.
+  sns,
+  /// The smallest entries of each column, up to 0.01 |grad|_1 in all, are dropped, unless a row
+  /// loses more than twice that; shift mu |grad| with mu = 1 at first [TQ24]. To the letter with
+  /// .warmup_iterations = 0, .annealing = 1.
+  ssns,
+};
 
 /// Tunables of sinkhorn_newton.
 struct SinkhornNewtonOptions {
@@ -74,8 +93,13 @@ struct SinkhornNewtonOptions {
   Index warmup_iterations = 4;
   /// epsilon falls by this factor from level to level; 1 starts at the final epsilon.
   double annealing = 0.5;
-  /// Entries below drop * |grad|_1 / n of their column are left out of the Hessian.
+  /// Entries below drop * |grad|_1 / n of their column are left out of the Hessian (adaptive).
   double drop = 0.1;
+  NewtonPolicy policy = NewtonPolicy::adaptive;
+  /// Share of the entries of the (n + m) x (n + m) Hessian of both potentials, its diagonal
+  /// included, that sns keeps. Unset: 2 / max(n, m), the paper's choice, three entries of the plan
+  /// per row.
+  std::optional<double> density = {};
   /// Memory for a stored kernel, as in sinkhorn.
   std::optional<double> kernel_bytes = {};
   Parallel parallel = {};  ///< threads; the result does not depend on it
@@ -113,12 +137,16 @@ class SinkhornNewton {
     double error = infinity;  // |grad|_1
     bool evaluated = false;   // at the epsilon of the level
     // Where the run stands.
-    Index level = 0;     // 0 is the last one; counts down
-    Index warm = 0;      // steps of Sinkhorn at this level
-    double damping = 1;  // mu
-    double radius = 10;  // bound on |x|: how far the exponents may move in a step
-    Index rest = 0;      // steps of Sinkhorn to come before the next trial of Newton
-    Index patience = 1;  // their number after the next failure
+    Index level = 0;       // 0 is the last one; counts down
+    Index warm = 0;        // steps of Sinkhorn at this level
+    double damping = 0;    // mu
+    double radius = 10;    // bound on |x|: how far the exponents may move in a step
+    Index rest = 0;        // steps of Sinkhorn to come before the next trial of Newton
+    Index patience = 1;    // their number after the next failure
+    bool rough = false;    // the last read was one with exponentials in float
+    bool settled = false;  // no more of these at the last level
+    bool stiff = false;    // conjugate gradients needed the factorisation
+    bool dense = false;    // the plan was too dense for the last trial of Newton
     Index iterations = 0;
     detail::LeastError least;
     std::vector<NewtonRecord> history;
@@ -127,6 +155,7 @@ class SinkhornNewton {
     detail::ScalingKernel<S> kernel;
     detail::RowSums<S> rows;
     detail::SparseLaplacian<S> laplacian;
+    detail::Anderson<S> anderson;
     // Written by finish.
     detail::EntropicAnswer<S> answer;
   };
@@ -137,7 +166,8 @@ class SinkhornNewton {
       : problem_("sinkhorn_newton", std::move(cost), a, b, options.epsilon, options.tolerance),
         options_(std::move(options)),
         start_(std::move(start)),
-        annealing_(problem_.epsilon, options_.annealing, problem_.largest_cost) {
+        annealing_(problem_.epsilon, options_.annealing, problem_.largest_cost),
+        rough_(detail::RoughRead::possible(problem_)) {
     detail::require_limits("sinkhorn_newton", options_.max_iterations, options_.max_seconds,
                            options_.observe_every);
     detail::require(options_.warmup_iterations >= 0, "sinkhorn_newton: warmup_iterations is ",
@@ -145,6 +175,11 @@ class SinkhornNewton {
     detail::require_annealing("sinkhorn_newton", options_.annealing);
     detail::require(options_.drop >= 0 && options_.drop < 1, "sinkhorn_newton: drop is ",
                     options_.drop, "; it must be at least 0 and below 1");
+    if (options_.density) {
+      detail::require(*options_.density > 0 && *options_.density <= 1,
+                      "sinkhorn_newton: density is ", *options_.density,
+                      "; it must be above 0 and at most 1");
+    }
     detail::check_start("sinkhorn_newton", detail::shape(problem_.cost), start_);
   }
 
@@ -156,8 +191,10 @@ class SinkhornNewton {
     state.r = VectorX<Wide>::Ones(problem_.n());
     state.next = state.f;
     state.kernel = detail::ScalingKernel<S>(problem_.n(), problem_.m(),
-                                            problem_.kernel_bytes(options_.kernel_bytes));
+                                            problem_.kernel_bytes(options_.kernel_bytes), true);
     state.rows = detail::RowSums<S>(problem_.n(), problem_.m(), options_.parallel.workers());
+    state.anderson = detail::Anderson<S>(problem_.n(), 20);
+    state.damping = is(NewtonPolicy::adaptive) ? 1e-3 : is(NewtonPolicy::ssns) ? 1.0 : 0.0;
     state.level =
         start_.f.size() > 0 ? 0 : annealing_.levels;  // a start is good for the last epsilon
     return state;
@@ -199,9 +236,11 @@ class SinkhornNewton {
   }
 
  private:
+  [[nodiscard]] bool is(NewtonPolicy policy) const { return options_.policy == policy; }
+
   /// The marginal error at which a level hands over to the next.
   [[nodiscard]] double goal(Index level) const {
-    return level == 0 ? 0.9 * problem_.tolerance : std::max(0.05, problem_.tolerance);
+    return level == 0 ? 0.9 * problem_.tolerance : std::max(0.1, problem_.tolerance);
   }
 
   /// One step of either kind, or the evaluation that begins a level.
@@ -212,15 +251,23 @@ class SinkhornNewton {
     } else if (!newton_is_due(state) || !newton(state)) {
       ++state.warm;
       state.rest = std::max<Index>(state.rest - 1, 0);
-      state.f.swap(state.sinkhorn);
-      problem_.recentre(state.f, state.g);
-      evaluate(state, state.f, state.g, newton_is_due(state));
-      keep(state);
+      if (!accelerated(state)) {
+        state.f.swap(state.sinkhorn);
+        if (problem_.recentre(state.f, state.g)) state.anderson.restart();
+        evaluate(state, state.f, state.g, newton_is_due(state));
+        keep(state);
+      }
       record(state, 0, 0, 0);
     }
     while (state.error <= goal(state.level)) {
       if (state.level == 0) {
-        if (!problem_.near_rounding(state.f, state.g) || !state.kernel.distrust()) {
+        if (state.rough) {  // such a read cannot tell
+          state.settled = true;
+          state.evaluated = false;
+          break;
+        }
+        double const margin = problem_.rounding_floor(state.f, state.g);
+        if (state.error + margin <= problem_.tolerance || !state.kernel.distrust()) {
           return Status::converged;
         }
         state.evaluated = false;  // only a read of the cost can tell
@@ -230,6 +277,8 @@ class SinkhornNewton {
       state.kernel.anneal(annealing_.blur(state.level + 1), annealing_.blur(state.level));
       state.f.swap(state.sinkhorn);  // a step that costs nothing
       state.warm = 0;
+      state.dense = state.stiff = false;
+      state.anderson.restart();
       state.evaluated = false;
       state.error = infinity;
     }
@@ -247,7 +296,25 @@ class SinkhornNewton {
   /// Beyond this many entries the plan counts as dense, and Sinkhorn's steps are the cheaper ones.
   [[nodiscard]] Index most_nonzeros() const {
     Index const n = problem_.n(), m = problem_.m();
-    return std::max(n * m / 5, 64 * (n + m));
+    return is(NewtonPolicy::adaptive) ? std::max(n * m / 5, 64 * (n + m)) : n * m;
+  }
+
+  /// The share of |grad|_1 / n above which a read gathers entries: those that sparsify() chooses
+  /// from.
+  [[nodiscard]] double gathered() const {
+    return is(NewtonPolicy::adaptive) ? options_.drop : is(NewtonPolicy::ssns) ? 1e-5 : 0.0;
+  }
+
+  /// Leaves of the gathered entries those that the policy keeps. mass: of the rows, over M.
+  void sparsify(State& state, VectorX<S> const& mass) const {
+    double const n = double(problem_.n()), m = double(problem_.m());
+    if (is(NewtonPolicy::ssns)) {
+      state.laplacian.drop_mass(S(0.01 * std::min(state.error, 1.0)), mass);
+    } else if (is(NewtonPolicy::sns)) {
+      double const density = options_.density.value_or(2 / std::max(n, m));
+      double const entries = (density * (n + m) * (n + m) - (n + m)) / 2;
+      state.laplacian.keep_largest(std::max<Index>(Index(std::ceil(entries)), 1));
+    }
   }
 
   /// Gathers the entries of the Hessian while a read passes them.
@@ -268,17 +335,32 @@ class SinkhornNewton {
   /// One read: g <- g(f), rows.total <- r, next <- a step of Sinkhorn from f, and the entries of
   /// the Hessian above the threshold, unless they are not wanted or turn out to be too many.
   void evaluate(State& state, VectorX<S> const& f, VectorX<S>& g, bool wanted) const {
-    S const share = S(options_.drop * std::min(state.error, 1.0) / double(problem_.n()));
+    S const share = S(gathered() * std::min(state.error, 1.0) / double(problem_.n()));
     state.laplacian.clear(state.rows.columns, wanted ? most_nonzeros() : 0);
     detail::Reading<S> const how{annealing_.blur(state.level),
                                  problem_.negligible(goal(state.level))};
+    state.rough = false;
     if (wanted) {
       state.kernel.read(problem_, how, f, g, state.rows, options_.parallel, state.next,
                         Gather{state.laplacian, problem_.v, share});
-    } else {
+    } else if (!read_roughly(state, f, g)) {
       state.kernel.read(problem_, how, f, g, state.rows, options_.parallel, state.next);
     }
     ++state.iterations;
+  }
+
+  /// A read with exponentials in float, if the warm-up needs no more; returns whether it did.
+  bool read_roughly(State& state, VectorX<S> const& f, VectorX<S>& g) const {
+    if constexpr (std::same_as<S, double>) {
+      bool const early = state.level > 0 || (state.error > 1e-2 && !state.settled);
+      if (rough_ && state.rest == 0 && early) {
+        state.rough = true;
+        state.kernel.rough_read(problem_, annealing_.blur(state.level), f, g, state.rows,
+                                options_.parallel, state.next);
+        return true;
+      }
+    }
+    return false;
   }
 
   /// Makes the point that was evaluated last, (f, g), the current one.
@@ -294,10 +376,43 @@ class SinkhornNewton {
     return problem_.mean_potential(f, problem_.w) + problem_.mean_potential(g, problem_.v);
   }
 
+  /// How well a Newton system is solved: as the error falls, but no better than the last step of a
+  /// level needs.
+  [[nodiscard]] double forcing(State const& state) const {
+    if (!is(NewtonPolicy::adaptive)) return 1e-8;
+    return std::clamp(std::max(state.error, 0.1 * goal(state.level) / state.error), 1e-8, 0.1);
+  }
+
+  /// A step of Sinkhorn that Anderson's method extends, while the plan is too dense for Newton's;
+  /// false if it was not taken because D did not rise by a share of what Sinkhorn's would gain.
+  bool accelerated(State& state) const {
+    if (!state.dense) return false;
+    S const epsilon = S(annealing_.blur(state.level).epsilon);
+    state.trial = state.f;
+    if (!state.anderson.propose(problem_.w, epsilon, state.trial, state.sinkhorn)) return false;
+    state.trial_g = state.g;
+    evaluate(state, state.trial, state.trial_g, newton_is_due(state));
+    Wide const rise = semi_dual(state.trial, state.trial_g) - state.value;
+    if (!(rise >= Wide(0.05) * Wide(epsilon) * Wide(state.error) * Wide(state.error))) {
+      bool const closer = rise >= -problem_.dual_noise(state.value) &&
+                          double(problem_.row_error(state.rows.total)) <= state.error;
+      if (!closer) {
+        state.anderson.restart();
+        return false;
+      }
+    }
+    state.f.swap(state.trial);
+    state.g.swap(state.trial_g);
+    keep(state);
+    return true;
+  }
+
   /// A Newton step; false if it was not taken because the plan is dense or D did not rise.
   bool newton(State& state) const {
-    if (!state.laplacian.complete()) return fail(state);
-    Index const n = problem_.n(), nonzeros = state.laplacian.nonzeros();
+    state.dense = !state.laplacian.complete();
+    if (state.dense) return fail(state);
+    state.anderson.restart();
+    Index const n = problem_.n();
     detail::Blur<S> const at = annealing_.blur(state.level);
 
     VectorX<S> gradient(n), mass(n), secant(n);
@@ -310,11 +425,11 @@ class SinkhornNewton {
       gradient(i) = S(Wide(w) * (1 - state.r(i)));
       secant(i) = std::abs(log_r) > S(1e-3) ? -gradient(i) / log_r : mass(i);
     }
+    sparsify(state, mass);
+    Index const nonzeros = state.laplacian.nonzeros();
     state.laplacian.prepare(mass, S(state.damping * std::min(state.error, 1.0)) * secant);
-    auto const solved = linalg::conjugate_gradient(
-        linalg::preconditioned(state.laplacian, linalg::jacobi(state.laplacian.diagonal())),
-        gradient,
-        {.relative_tolerance = std::clamp(state.error, 1e-8, 0.1), .max_iterations = 500});
+    auto const solved = detail::solve_sparse_newton(state.laplacian, problem_.m(), gradient,
+                                                    forcing(state), state.stiff);
     S const length = solved.x.cwiseAbs().maxCoeff();
     if (!std::isfinite(length) || !solved.x.allFinite()) return fail(state);
     Wide const slope = gradient.template cast<Wide>().dot(solved.x.template cast<Wide>());
@@ -324,9 +439,11 @@ class SinkhornNewton {
     Wide const noise = 8 * Wide(unit_roundoff<S>) *
                        (std::abs(state.value) + Wide(problem_.largest_cost)) / at.epsilon;
     double const bound = state.radius * std::max(1.0, double(reach));
-    double alpha = length > S(bound) ? bound / double(length) : 1;
+    bool const adaptive = is(NewtonPolicy::adaptive);
+    double alpha = adaptive && length > S(bound) ? bound / double(length) : 1;
     bool const clipped = alpha < 1;
-    for (int trial = 0; trial < 3; ++trial, alpha /= 4) {
+    int const trials = adaptive ? 3 : is(NewtonPolicy::ssns) ? 4 : 20;
+    for (int trial = 0; trial < trials; ++trial, alpha /= adaptive ? 4 : 2) {
       state.trial = state.f + S(at.epsilon * Wide(alpha)) * solved.x;
       state.trial_g = state.g;
       evaluate(state, state.trial, state.trial_g, true);
@@ -338,7 +455,8 @@ class SinkhornNewton {
         Wide const model = Wide(alpha) * slope * (1 - Wide(alpha) / 2);
         Wide const ratio = model > noise ? rise / model : Wide(1);
         if (ratio < 0.25) state.damping = std::min(4 * state.damping, 64.0);
-        if (ratio > 0.75) state.damping = std::max(state.damping / 2, 1e-3);
+        if (ratio > 0.75)
+          state.damping = std::max(state.damping / 2, std::min(state.damping, 1e-3));
         if (clipped && trial == 0 && ratio > 0.5) state.radius *= 4;
         state.patience = 1;
         state.f.swap(state.trial);
@@ -369,6 +487,7 @@ class SinkhornNewton {
   SinkhornNewtonOptions options_;
   Potentials<S> start_;
   detail::Annealing<S> annealing_;
+  bool rough_;  // reads with exponentials in float serve the warm-up
 };
 
 /// Entropic optimal transport as sinkhorn() solves it, by Newton steps: the better choice when

@@ -75,7 +75,10 @@ class CompressedColumns {
         V const next = size(k);
         largest = next > largest ? next : largest;
       }
-      if (simd::any_above<S>(largest, least)) add_rows(i, i + width);
+      if (!simd::any_above<S>(largest, least)) continue;
+      for (Index k = i; k < i + width; k += step) {
+        if (simd::any_above<S>(size(k), least)) add_rows(k, k + step);
+      }
     }
     add_rows(i, n);
     store.columns.push_back({static_cast<Index>(store.rows.size()), weight});
@@ -96,6 +99,18 @@ class CompressedColumns {
     store.columns.push_back({static_cast<Index>(store.rows.size()), weight});
   }
 
+  /// visit(rows, entries, count) for the column that was added last to a chunk; returns whether it
+  /// was taken in full.
+  template <class Visit>
+  bool visit_last(Index chunk, Visit&& visit) const {
+    Store const& store = stores_[static_cast<std::size_t>(chunk)];
+    if (store.full) return false;
+    Index const end = store.columns.back().end;
+    Index const begin = store.columns.size() > 1 ? store.columns[store.columns.size() - 2].end : 0;
+    visit(store.rows.data() + begin, store.entries.data() + begin, end - begin);
+    return true;
+  }
+
   /// An empty column.
   void skip_column(Index chunk) {
     Store& store = stores_[static_cast<std::size_t>(chunk)];
@@ -107,6 +122,26 @@ class CompressedColumns {
   void transform(Change&& change) {
     for (Store& store : stores_) {
       for (S& entry : store.entries) entry = change(entry);
+    }
+  }
+
+  /// Leaves out the k-th entry, counted over all columns, unless keep(k).
+  template <class Keep>
+  void filter(Keep&& keep) {
+    std::size_t k = 0;
+    for (Store& store : stores_) {
+      std::size_t from = 0, to = 0;
+      for (Column& column : store.columns) {
+        for (; from < static_cast<std::size_t>(column.end); ++from, ++k) {
+          if (!keep(k)) continue;
+          store.rows[to] = store.rows[from];
+          store.entries[to] = store.entries[from];
+          ++to;
+        }
+        column.end = static_cast<Index>(to);
+      }
+      store.rows.resize(to);
+      store.entries.resize(to);
     }
   }
 

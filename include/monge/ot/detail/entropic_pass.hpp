@@ -272,8 +272,7 @@ struct RowSums {
   template <class Block>
   void accumulate_blocks(Parallel const& parallel, Block&& block) {
     constexpr Index flush_every = 64;
-    parallel_for(parallel, columns.count, [&](Index chunk, int worker) {
-      auto sums = partial.col(chunk);
+    add_chunks(parallel, [&](Index chunk, int worker, auto&& sums) {
       auto few = narrow.col(worker);
       sums.setZero();
       few.setZero();
@@ -283,6 +282,13 @@ struct RowSums {
         few.setZero();
       });
     });
+  }
+
+  /// The same by chunks: fill(chunk, worker, sums) overwrites `sums` (n) with those of its columns.
+  template <class Fill>
+  void add_chunks(Parallel const& parallel, Fill&& fill) {
+    parallel_for(parallel, columns.count,
+                 [&](Index chunk, int worker) { fill(chunk, worker, partial.col(chunk)); });
     total = partial.col(0);
     for (Index chunk = 1; chunk < columns.count; ++chunk) {
       total += partial.col(chunk);

@@ -27,7 +27,7 @@ struct EntropicAnswer {
 };
 
 /// How far, in exponents, potentials may drift while a compressed kernel is used.
-inline constexpr double kernel_drift = 4;
+inline constexpr double kernel_drift = 8;
 
 template <CostOperator C>
 struct EntropicProblem {

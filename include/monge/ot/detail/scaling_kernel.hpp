@@ -32,6 +32,7 @@
 #include <monge/ot/detail/compressed_columns.hpp>
 #include <monge/ot/detail/entropic_pass.hpp>
 #include <monge/ot/detail/entropic_problem.hpp>
+#include <monge/ot/detail/rough_read.hpp>
 
 namespace monge::ot::detail {
 
@@ -84,9 +85,12 @@ class ScalingKernel {
 
   ScalingKernel() = default;
   /// Stores at most `bytes` of kernel: all of it if it fits, otherwise only its larger entries.
-  ScalingKernel(Index n, Index m, double bytes)
+  /// Where a sparse kernel is expected, all of it is stored only once its larger entries turned out
+  /// to be too many.
+  ScalingKernel(Index n, Index m, double bytes, bool expect_sparse = false)
       : f_(n), g_(m), ratio_(n), scaled_(n), room_(std::max(bytes, 0.0)) {
-    if (double(n) * double(m) * double(sizeof(S)) <= room_) entries_.resize(n, m);
+    fits_ = double(n) * double(m) * double(sizeof(S)) <= room_;
+    if (fits_ && !expect_sparse) entries_.resize(n, m);
     if (room_ > 0) few_.reserve(Chunks(m), n, most_compressed());
   }
 
@@ -121,6 +125,7 @@ class ScalingKernel {
       return relaxation_;
     }
     bool const store = room_ > 0 && move_ <= (whole() ? full_reach() / 4 : calm);
+    if (store && fits_ && too_full_ && !whole()) entries_.resize(f_.size(), g_.size());
     if (store) relaxation_ = 1;
     forget();
     last_used_ = false;
@@ -130,6 +135,21 @@ class ScalingKernel {
     move_ = largest_move(problem, at, f, next);
     if (store) keep(problem, how, f, g);
     return relaxation_;
+  }
+
+  /// A read of a cost in double with exponentials in float (rough_read.hpp); g, rows and next as
+  /// above. Stores nothing.
+  template <CostOperator C>
+  void rough_read(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S> const& f, VectorX<S>& g,
+                  RowSums<S>& rows, Parallel const& parallel, VectorX<S>& next)
+    requires std::same_as<S, double>
+  {
+    ++reads_;
+    ++cost_reads_;
+    forget();
+    last_used_ = false;
+    rough_(problem, at, f, g, rows, parallel, next);
+    move_ = largest_move(problem, at, f, next);
   }
 
   /// The kernel for a new epsilon around the same potentials, if the old epsilon is 2^k times it.
@@ -212,16 +232,20 @@ class ScalingKernel {
     // Column j whose exponentials e sum to s.
     auto const use = [&](Index j, S before, S const* e, Wide s) {
       Index const chunk = j / rows.columns.width;
-      visit(chunk, j, problem.w, e, S(s));
       S const inverse = S(1 / s);
       if (all) {
         S* const k = entries_.col(j).data();
         for (Index i = 0; i < entries_.rows(); ++i) k[i] = flushed(e[i] * inverse);
       }
+      bool visited = false;  // what is left out of few_ is below all that a visitor wants
       if (part) {
         few_.add_column(chunk, problem.w, problem.v(j), e, S(least * s), problem.v(j),
                         [&](Index i) { return e[i] * inverse; });
+        visited = few_.visit_last(chunk, [&](std::int32_t const* row, S const* k, Index count) {
+          visit(chunk, j, problem.w, row, k, count, S(1));
+        });
       }
+      if (!visited) visit(chunk, j, problem.w, e, S(s));
       return S(problem.v(j) / s * relax(how.at, before, g(j)));
     };
     auto const skip = [&](Index j) {
@@ -253,8 +277,8 @@ class ScalingKernel {
             VectorX<S> const& g) {
     whole_valid_ = whole() && move_ <= full_reach() / 4;
     few_valid_ = !whole() && few_.complete();
+    too_full_ = !whole() && !few_valid_;
     if (!whole_valid_ && !few_valid_) return;
-    too_full_ = false;
     lost_ = lowest_exponent();
     anchor(problem, how, f, g);
     if (whole_valid_ && move_ <= calm) compress(problem, how);
@@ -420,8 +444,10 @@ class ScalingKernel {
   S relaxation_ = 1;                             // of the read in progress
   S move_ = std::numeric_limits<S>::infinity();  // the last step of Sinkhorn, in exponents
   double room_ = 0, fill_ = 0;
+  bool fits_ = false;       // all of a kernel fits
   bool last_used_ = false;  // the last read was one of a kernel
   Index reads_ = 0, cost_reads_ = 0;
+  RoughRead rough_;
 };
 
 /// What reads a cost of this kind for Sinkhorn: a class with the interface of ScalingKernel.

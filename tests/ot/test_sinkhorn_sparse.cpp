@@ -9,6 +9,7 @@
 #include "support/problems.hpp"
 #include "support/throws.hpp"
 #include <monge/core/threads.hpp>
+#include <monge/ot/sinkhorn.hpp>
 #include <monge/ot/sinkhorn_sparse.hpp>
 
 using namespace monge;

@@ -175,7 +175,7 @@ class Sinkhorn {
     state.before = state.kept_g = state.g;
     state.rows = detail::RowSums<S>(problem_.n(), problem_.m(), options_.parallel.workers(),
                                     detail::in_blocks(problem_.cost));
-    state.kernel = detail::make_kernel(problem_, options_.kernel_bytes);
+    state.kernel = make_kernel(problem_, options_.kernel_bytes);
     if (options_.acceleration == Acceleration::anderson) {
       state.anderson = detail::Anderson<S>(problem_.n(), options_.depth);
     }

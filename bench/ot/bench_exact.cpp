@@ -34,8 +34,8 @@ MatrixX<double> points(Family family, Index n, std::uint64_t side) {
     return uniform(family == plane ? 2 : family == space ? 3 : 50, n, side);
   }
   MatrixX<double> const centres = uniform(2, 10, 6);
-  auto const noise = [&](std::uint64_t k) { return uniform(2, n, 10 * side + k).array(); };
-  MatrixX<double> X = 0.05 * (noise(1) + noise(2) + noise(3) - 1.5);
+  MatrixX<double> X = MatrixX<double>::Constant(2, n, -0.075);
+  for (std::uint64_t k : {1, 2, 3}) X += 0.05 * uniform(2, n, 10 * side + k);
   for (Index i = 0; i < n; ++i) X.col(i) += centres.col(i * Index(2 * side - 1) % 10);
   return X;
 }

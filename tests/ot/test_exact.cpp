@@ -345,6 +345,54 @@ TEST_CASE("exact: one huge cost among small ones does no harm", "[exact]") {
   REQUIRE(r.transport_cost == 1e32);
 }
 
+TEST_CASE("exact: huge costs that can be avoided hide nothing", "[exact]") {
+  // POT's issue 229, re-derived: 1e32 for "never". Blocks that balance, so that none is needed, but
+  // idle arcs of the tree may have it, and then small costs drown in the potentials.
+  Random random(229);
+  Index hidden = 0;
+  for (int k = 0; k < 1500; ++k) {
+    Index const blocks = 1 + random.below(3), size = 2 + random.below(4), n = blocks * size;
+    MatrixXd C = MatrixXd::Constant(n, n, inf<double>);
+    VectorXd a(n);
+    for (Index i = 0; i < n; ++i) {
+      a(i) = double(1 + random.below(k % 2 ? 1 : 5));
+      for (Index j = i / size * size; j < (i / size + 1) * size; ++j) {
+        if (i == j || random.below(3) > 0) C(i, j) = double(random.below(1000));
+      }
+    }
+    auto const forbidden = exact(operator_of<double>(C), a, a);
+    double const never = k % 3 ? 1e32 : 1e15;
+    MatrixXd const D = (C.array() < inf<double>).select(C, never);
+    auto const r = exact(operator_of<double>(D), a, a);
+    REQUIRE(forbidden.converged());
+    REQUIRE(r.converged());
+    hidden += r.transport_cost != forbidden.transport_cost;
+  }
+  REQUIRE(hidden == 0);
+}
+
+TEST_CASE("exact: marginals and costs on which others failed", "[exact]") {
+  // POT 93: ones; the masses are sums of 292 roundings.
+  MatrixXd const ones = MatrixXd::Ones(292, 2);
+  VectorXd const many = VectorXd::Constant(292, 1. / 292), two = VectorXd::Constant(2, 0.5);
+  REQUIRE_THAT(optimum(ones, many, two), WithinRel(1., 1e-14));
+  // POT 190: 5 x 960, equal weights.
+  MatrixXd const C = Random(190).matrix(5, 960);
+  VectorXd const few = VectorXd::Constant(5, 0.2), more = VectorXd::Constant(960, 1. / 960);
+  REQUIRE_THAT(optimum(C, few, more), WithinRel(optimum(C.transpose(), more, few), 1e-13));
+  // POT 342: weights of float rounded apart, and read as double.
+  VectorXd const fifth = Eigen::VectorXf::Constant(5, 0.2f).cast<double>();
+  VectorXd const third = Eigen::VectorXf::Constant(3, 1.f / 3).cast<double>();
+  MatrixXd const small = Random(342).matrix(5, 3);
+  REQUIRE(refusal([&] { (void)exact(small, fifth, third); }).find("rescale") != std::string::npos);
+  REQUIRE(exact(small.cast<float>(), fifth.cast<float>(), third.cast<float>()).converged());
+  // POT 869: nothing but NaN. (Nothing but infinity: infeasible, above.)
+  MatrixXd const nothing = MatrixXd::Constant(3, 3, std::nan(""));
+  VectorXd const w = VectorXd::Constant(3, 1. / 3);
+  REQUIRE(refusal([&] { (void)exact(nothing, w, w); }).find("cost(0, 0) is nan") !=
+          std::string::npos);
+}
+
 TEST_CASE("exact: rows and columns without mass stay empty, with the largest potential",
           "[exact]") {
   for (std::uint64_t seed = 0; seed < 5; ++seed) {

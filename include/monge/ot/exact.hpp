@@ -108,6 +108,7 @@ class Exact {
     detail::TransportTree<W> tree;
     detail::PricingState<W> pricing;
     Index since_refresh = 0;        // pivots since the potentials were computed afresh
+    W shed = infinity;              // the largest cost of idle arcs when they were last shed
     Index iterations = 0;           // pivots
     detail::ExactAnswer<W> answer;  // written by finish
   };
@@ -132,8 +133,11 @@ class Exact {
       detail::Found const found = pricing.choose(state.pricing, state.tree, deadline);
       if (found == detail::Found::interrupted) return {Status::time_limit, steps};
       if (found == detail::Found::nothing) {
-        if (state.since_refresh == 0) return {Status::converged, steps};
-        refresh(state);  // by potentials that have drifted: ask again by fresh ones
+        if (state.since_refresh > 0) {
+          refresh(state);  // by potentials that have drifted: ask again by fresh ones
+        } else if (!shed_idle_arcs(state)) {
+          return {Status::converged, steps};
+        }
         continue;
       }
       auto const [cost, reduced, arc] = state.pricing.candidates.back();
@@ -216,6 +220,33 @@ class Exact {
     detail::Pricing<C>(problem_).reserve(state.pricing);
     state.start = {};
     state.started = true;
+    return true;
+  }
+
+  /// Arcs of the tree that carry nothing but cost far more than those of the plan (1e32 for
+  /// "never", say) lift the potentials beyond them so high that small costs drown. If there are
+  /// any, all idle arcs go; the parts of the tree that this leaves are balanced. Each time their
+  /// cost must have fallen by the same factor, so this ends.
+  bool shed_idle_arcs(State& state) const {
+    constexpr W far = 1024;
+    W carrying = 0, idle = 0;
+    std::vector<detail::Arc> plan;
+    detail::TransportTree<W> const& tree = state.tree;
+    tree.for_each_below(tree.root(), [&](int v) {
+      if (tree.at(v).parent == tree.root()) return;
+      W const cost = std::abs(problem_.price(tree.arc(v)));
+      if (tree.at(v).flow > 0) plan.push_back(tree.arc(v));
+      W& largest = tree.at(v).flow > 0 ? carrying : idle;
+      largest = std::max(largest, cost);
+    });
+    if (!(idle > far * carrying && idle * far < state.shed)) return false;
+    state.shed = idle;
+    VectorX<W> potential = VectorX<W>::Zero(problem_.n() + problem_.m());
+    for (Index i = 0; i < problem_.n(); ++i) {
+      if (!problem_.has_row(i)) potential(i) = tree.potential(i);
+    }
+    state.tree = {problem_.n(), problem_.supply, plan, std::move(potential), exact_cost()};
+    state.pricing.candidates.clear();
     return true;
   }
 

@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <concepts>
 #include <stdexcept>
-#include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -150,8 +150,7 @@ inline void require_batch(std::string_view function, ExactBatchOptions const& op
 
 /// exact(costs[k], a[k], b[k]) for every k, in the order of the list.
 ///
-///     std::vector<ExactResult<double>> r = exact_batch(costs, a, b, {.parallel =
-///     parallel::threads(8)});
+///     auto r = exact_batch(costs, a, b, {.parallel = parallel::threads(8)});   // r[k]
 ///
 /// costs: a list (size() and operator[]) of matrices or cost operators. a, b: lists of as many
 /// vectors, or one vector for all problems. Each result is that of `exact`, bit for bit, for any
@@ -181,8 +180,8 @@ template <class Costs, class A, class B>
 
 /// The costs between all measures of one list and all of another.
 ///
-///     auto r = exact_pairwise(X, a, Y, b, squared_euclidean{}, {.parallel =
-///     parallel::threads(8)}); r.cost(i, j);   // between X[i] with weights a[i] and Y[j] with b[j]
+///     auto r = exact_pairwise(X, a, Y, b, squared_euclidean{}, {.parallel = threads});
+///     r.cost(i, j);   // between X[i] with weights a[i] and Y[j] with weights b[j]
 ///
 /// X, Y: point clouds, d x n_k, of any sizes; a, b: their weights, or empty for equal weights 1/n.
 /// Masses that differ need options.each.extra_mass_penalty or .mass. For p-th powers take the root

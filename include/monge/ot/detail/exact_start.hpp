@@ -8,7 +8,9 @@
 #include <Eigen/SparseCore>
 
 #include <algorithm>
-#include <numeric>
+#include <cmath>
+#include <limits>
+#include <string_view>
 #include <utility>
 #include <vector>
 

@@ -111,9 +111,10 @@ class SparseSimplex {
   /// use. Use::none if there is none at all.
   Candidate find(SparseSimplexState<W>& state) const {
     Index const m = arcs_.columns();
+    std::size_t const block = block_size();
     Candidate best;
     for (Index seen = 0; seen < m && best.use == Use::none;) {
-      for (std::size_t priced = 0; seen < m && priced < block_size(); ++seen) {
+      for (std::size_t priced = 0; seen < m && priced < block; ++seen) {
         Index const j = state.column;
         state.column = j + 1 < m ? j + 1 : 0;
         if (supply_[std::size_t(state.tree.rows() + j)] == 0) continue;

@@ -257,6 +257,7 @@ class PointCloud {
     }
   }
   [[nodiscard]] MatrixX<S> const& Y() const { return y_; }
+  /// The cost between two points.
   [[nodiscard]] F const& functor() const { return cost_; }
 
   S const* column_segment(Index j, Index first, Index count, S* scratch) const {

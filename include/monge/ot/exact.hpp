@@ -46,6 +46,13 @@
 
 namespace monge::ot {
 
+/// How `exact` goes about a cloud of points. Other costs always take all pairs.
+enum class ExactRoad : unsigned char {
+  automatic,       ///< what is faster for the number of points and their dimension
+  all_pairs,       ///< the simplex on the cost as an operator
+  coarse_to_fine,  ///< growing point sets and arcs that a tree finds: see exact_points.hpp
+};
+
 /// Options of `exact`. There is no tolerance: the answer is exact to rounding.
 struct ExactOptions {
   /// Masses may differ: min(sum a, sum b) is moved at least cost, and each unit that has no
@@ -56,7 +63,8 @@ struct ExactOptions {
   std::optional<double> mass = {};
   Index max_iterations = std::numeric_limits<Index>::max();  ///< pivots
   double max_seconds = infinity;                             ///< wall time
-  Index observe_every = 1000;  ///< stride of the observer in pivots; at least 1
+  Index observe_every = 1000;             ///< stride of the observer in pivots; at least 1
+  ExactRoad road = ExactRoad::automatic;  ///< for point clouds
 };
 
 /// The answer of `exact` for an n x m cost. To start another solve from here pass `{r.f, r.g}`,
@@ -436,3 +444,5 @@ template <RealScalar S>
 }
 
 }  // namespace monge::ot
+
+#include <monge/ot/exact_points.hpp>  // the overload for clouds of points

@@ -92,14 +92,14 @@ void differentiate(p_norm const& c, Eigen::Ref<MatrixX<S>> Z) {
 }
 
 template <class F, class S>
-concept DifferenceCost =
+concept DifferentiableDifference =
     requires(F const& c, MatrixX<S>& Z) { differentiate<S>(c, Eigen::Ref<MatrixX<S>>(Z)); };
 
 /// sum_ij p_ij times the derivatives of c(x_i, y_j), for pair weights that come column by column.
 template <RealScalar S, class F>
 class PairGradient {
   static_assert(
-      std::same_as<F, cosine> || DifferenceCost<F, S> || GradientCost<F, S>,
+      std::same_as<F, cosine> || DifferentiableDifference<F, S> || GradientCost<F, S>,
       "the cost functor has no derivative: give it gradient_x(x, y) and gradient_y(x, y)");
 
  public:
@@ -122,7 +122,7 @@ class PairGradient {
     if constexpr (std::same_as<F, cosine>) {
       along_x_.noalias() -= p * Y_.col(j).transpose();
       along_y_.col(j).noalias() -= X_ * p;
-    } else if constexpr (DifferenceCost<F, S>) {
+    } else if constexpr (DifferentiableDifference<F, S>) {
       for (Index first = 0; first < p.size(); first += segment_width) {
         Index const count = std::min(segment_width, p.size() - first);
         auto Z = block_.topRows(count);
@@ -144,7 +144,7 @@ class PairGradient {
     if constexpr (std::same_as<F, cosine>) {
       along_x_.row(i) -= p * Y_.col(j).transpose();
       along_y_.col(j) -= p * X_.col(i);
-    } else if constexpr (DifferenceCost<F, S>) {
+    } else if constexpr (DifferentiableDifference<F, S>) {
       auto Z = block_.topRows(1);
       Z = coordinates_.row(i) - Y_.col(j).transpose();
       differentiate<S>(cost_, Z);

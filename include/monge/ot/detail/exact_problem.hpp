@@ -24,6 +24,13 @@ struct PricedArc {
   Arc arc;
 };
 
+/// The order of reduced costs; ties go by column and row.
+template <RealScalar W>
+bool before(PricedArc<W> const& x, PricedArc<W> const& y) {
+  if (x.reduced != y.reduced) return x.reduced < y.reduced;
+  return x.arc.column != y.arc.column ? x.arc.column < y.arc.column : x.arc.row < y.arc.row;
+}
+
 /// Those of the arcs that close no cycle with the ones before them; rows and columns together are
 /// `nodes`.
 template <RealScalar W>

@@ -51,12 +51,6 @@ struct CostArc {
   Arc arc;
 };
 
-template <RealScalar W>
-bool before(PricedArc<W> const& x, PricedArc<W> const& y) {
-  if (x.reduced != y.reduced) return x.reduced < y.reduced;
-  return x.arc.column != y.arc.column ? x.arc.column < y.arc.column : x.arc.row < y.arc.row;
-}
-
 /// Says once in a while whether a deadline has passed: asking for every column would cost more than
 /// a short column.
 class Patience {

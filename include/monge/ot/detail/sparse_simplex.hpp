@@ -111,9 +111,10 @@ class SparseSimplex {
   /// use. Use::none if there is none at all.
   Candidate find(SparseSimplexState<W>& state) const {
     Index const m = arcs_.columns();
+    std::size_t const block = block_size();
     Candidate best;
     for (Index seen = 0; seen < m && best.use == Use::none;) {
-      for (std::size_t priced = 0; seen < m && priced < block_size(); ++seen) {
+      for (std::size_t priced = 0; seen < m && priced < block; ++seen) {
         Index const j = state.column;
         state.column = j + 1 < m ? j + 1 : 0;
         if (supply_[std::size_t(state.tree.rows() + j)] == 0) continue;
@@ -310,16 +311,12 @@ class SparseExactMethod {
         if (f > -none) arcs.push_back(arcs_.priced(k, j, f, start(n() + j)));
       }
     }
-    auto const before = [](PricedArc<W> const& x, PricedArc<W> const& y) {
-      if (x.reduced != y.reduced) return x.reduced < y.reduced;
-      return x.arc.column != y.arc.column ? x.arc.column < y.arc.column : x.arc.row < y.arc.row;
-    };
     std::size_t const wanted = 4 * supply_.size();
     if (arcs.size() > wanted) {
-      std::nth_element(arcs.begin(), arcs.begin() + std::ptrdiff_t(wanted), arcs.end(), before);
+      std::nth_element(arcs.begin(), arcs.begin() + std::ptrdiff_t(wanted), arcs.end(), before<W>);
       arcs.resize(wanted);
     }
-    std::sort(arcs.begin(), arcs.end(), before);
+    std::sort(arcs.begin(), arcs.end(), before<W>);
     return spanning_forest<W>(arcs, n(), supply_.size());
   }
 

@@ -4,6 +4,7 @@
 // the number of augmentations after the start.
 #include <Eigen/Core>
 
+#include <algorithm>
 #include <benchmark/benchmark.h>
 #include <cmath>
 #include <cstdint>
@@ -83,7 +84,7 @@ void assignment(benchmark::State& state, Family family) {
   double const size = std::abs(double(r.cost)) + r.f.template cast<double>().cwiseAbs().sum() +
                       r.g.template cast<double>().cwiseAbs().sum();
   state.counters["cost"] = double(r.cost);
-  state.counters["relative_gap"] = double(r.duality_gap) / size;
+  state.counters["relative_gap"] = double(r.duality_gap) / std::max(size, 1e-300);
   state.counters["augmentations"] = double(r.iterations);
   state.counters["converged"] = r.converged();
 }

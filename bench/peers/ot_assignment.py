@@ -4,7 +4,7 @@
 
 Prints milliseconds of processor time, the least of three (of one above a second), and the cost.
 Solvers that took more than a limit on a smaller problem of a family are left out of larger ones.
-Arguments: sizes; 500 1000 2000 5000 if there are none.
+Arguments: sizes (500 1000 2000 5000 if there are none), families and solvers (all if none).
 """
 import sys
 import time
@@ -69,7 +69,7 @@ FAMILIES = ("uniform", "integer10", "integer1000", "plane", "space", "clusters",
 
 def main():
     sizes = [int(n) for n in sys.argv[1:] if n.isdigit()] or [500, 1000, 2000, 5000]
-    names = [name for name in sys.argv[1:] if not name.isdigit()] or FAMILIES
+    names = [name for name in sys.argv[1:] if name in FAMILIES] or FAMILIES
     print("lapx", lap.__version__, "SciPy", scipy.__version__, "NumPy", np.__version__)
     solvers = [("scipy", lambda c: c[linear_sum_assignment(c)].sum()),
                ("lapjv", lambda c: lap.lapjv(c)[0]),
@@ -77,6 +77,7 @@ def main():
                ("lapjvs", lambda c: lap.lapjvs(c)[0]),
                ("lapjvr", lambda c: lap.lapjvr(c)[0]),
                ("lapjvh", lambda c: lap.lapjvh(c)[0])]
+    solvers = [s for s in solvers if s[0] in sys.argv[1:]] or solvers
     for name in names:
         last = {}
         for n in sizes:

@@ -76,17 +76,17 @@ void sliced(benchmark::State& state) {
   SlicedWassersteinOptions options{.projections = projections, .control = control};
   if (gradient == gradients) options.answer = SlicedAnswer::gradients;
   if (threads > 1) options.parallel = monge::parallel::threads(threads);
-  double power = 0, seconds = 0;
+  SlicedWassersteinResult<S> r;
+  double seconds = 0;
   Index runs = 0;
   for (auto _ : state) {
     auto const start = std::chrono::steady_clock::now();
-    auto const r = sliced_wasserstein(X, Y, options, RandomKey{7, 0});
+    r = sliced_wasserstein(X, Y, options, RandomKey{7, 0});
     seconds += seconds_since(start);
     ++runs;
-    power = double(r.power);
-    benchmark::DoNotOptimize(power);
+    benchmark::DoNotOptimize(r.power);
   }
-  state.counters["power"] = power;
+  state.counters["power"] = double(r.power);
   state.counters["ns_per_point"] = seconds / double(runs) / double(2 * n * projections) * 1e9;
   if (threads == 1) {
     state.counters["sorting"] = sorting<S>(X, gradient == gradients) / (seconds / double(runs));

@@ -10,7 +10,8 @@
 /// is the same in exact arithmetic and keeps digits when clouds are far apart.
 ///
 /// Cost: O(L (d + 1) (n + m)) for L directions: two products and two bucket sorts per direction;
-/// memory O(d (n + m)) and the projections of a block of directions, at least 8. With derivatives
+/// memory O((d + 8) (n + m)), for the points in another layout and the projections of a block of
+/// directions. With derivatives
 /// the sorts carry their permutation and one more product leads back to the points. The gaussian
 /// control adds O(d^2 (n + m)) once it is chosen, and what is said in detail/gaussian_slices.hpp.
 ///

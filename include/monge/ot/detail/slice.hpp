@@ -84,9 +84,11 @@ class Slicer {
         unit_(unit),
         task_(task),
         parallel_(parallel) {
-    // A block of projections fits into the second-level cache or is at least 8 directions wide.
+    // A block of projections fits into the second-level cache. At least, it is so wide that reading
+    // the points once per block is not what takes the time.
     double const bytes = double((x.points.padded() + y.points.padded()) * Index(sizeof(S)));
-    block_ = std::clamp<Index>(Index(double(1 << 22) / bytes) / 4 * 4, 8, 64);
+    Index const narrowest = std::clamp<Index>(x.points.dimension / 8 * 4, 8, 64);
+    block_ = std::clamp<Index>(Index(double(1 << 22) / bytes) / 4 * 4, narrowest, 64);
     block_ = std::min(block_, count());
     prepare(x_, task.slopes_x);
     prepare(y_, task.slopes_y);

@@ -234,7 +234,8 @@ wide_t<S> linear_circular_power(VectorX<S> x, VectorX<S> y, VectorX<S> const& a,
   for_each_circle_cell(u.size(), SortedMasses{u.masses.data()}, v.size(),
                        SortedMasses{v.masses.data()}, total, shift,
                        [&](Index i, Index j, Mass part, Mass, bool, bool) {
-                         W const gap = std::remainder(W(u.points(i)) - W(lifted[j]), W(1));
+                         W gap = W(u.points(i)) - W(lifted[j]);
+                         gap -= std::floor(gap + W(0.5));  // on the circle
                          power += W(part) * gap * gap;
                        });
   return power * W(unit);

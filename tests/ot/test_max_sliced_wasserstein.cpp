@@ -165,6 +165,7 @@ TEST_CASE("equal clouds, one point, float, threads, storage") {
   CHECK(threaded.direction == r.direction);
   CHECK(threaded.power == r.power);
   CHECK(threaded.evaluations == r.evaluations);
+  CHECK(max_sliced_wasserstein(X, Y, {}, key_from(Philox(1))).power == r.power);
   Eigen::Matrix<double, 3, Eigen::Dynamic, Eigen::RowMajor> const rows = X;
   CHECK(max_sliced_wasserstein(rows, 2 * (Y / 2), {}, Philox(1)).power == r.power);
   MatrixX<float> const Xf = X.cast<float>(), Yf = Y.cast<float>();

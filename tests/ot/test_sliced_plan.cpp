@@ -226,6 +226,7 @@ TEST_CASE("threads, storage and expressions do not change the answer") {
   auto const r = expected_sliced(X3, Y3, options, Philox(5));
   options.parallel = monge::parallel::threads(3);
   auto const threaded = expected_sliced(X3, Y3, options, Philox(5));
+  CHECK(expected_sliced(X3, Y3, options, key_from(Philox(5))).power == r.power);
   CHECK(threaded.costs == r.costs);
   CHECK(threaded.power == r.power);
   CHECK(MatrixXd(threaded.plan) == MatrixXd(r.plan));

@@ -323,35 +323,53 @@ MaxSlicedResult<S> max_sliced_wasserstein(MatrixX<S> X, MatrixX<S> Y, VectorX<S>
 
 }  // namespace detail
 
+namespace detail {
+
+/// A key, or a generator that supplies one.
+template <class G>
+concept KeySource = std::same_as<std::remove_cvref_t<G>, RandomKey> || RandomGenerator<G>;
+
+template <KeySource G>
+RandomKey key_of(G&& source) {
+  if constexpr (RandomGenerator<G>) {
+    return key_from(source);
+  } else {
+    return source;
+  }
+}
+
+}  // namespace detail
+
 /// The largest W_p along a direction between clouds X (d x n) and Y (d x m) of equal weights, as
 /// far as a search finds it, with a bound of what it may have missed.
 ///
 ///     auto r = monge::ot::max_sliced_wasserstein(X, Y, {.p = 2}, generator);
 ///     r.value <= max_theta W_p(theta) <= r.upper_power^(1/p);   r.direction, r.gradient_x ...
 ///
-/// The generator supplies one key, for the sweep. Converged means that the climb to the best
-/// direction met its tolerance or ended on a kink of the function, not that no other direction is
-/// better: upper_power says how much better one could be. iteration_limit and time_limit return the
-/// best direction so far. Throws std::invalid_argument for p < 1, points that are not finite and
-/// other misuse.
-template <RealMatrixExpr X, MatrixLike<X> Y, RandomGenerator G>
+/// The generator supplies one key, for the sweep; a RandomKey will do as well. Converged means that
+/// the climb to the best direction met its tolerance or ended on a kink of the function, not that
+/// no other direction is better: upper_power says how much better one could be. iteration_limit and
+/// time_limit return the best direction so far. Throws std::invalid_argument for p < 1, points that
+/// are not finite and other misuse.
+template <RealMatrixExpr X, MatrixLike<X> Y, detail::KeySource G>
 [[nodiscard]] MaxSlicedResult<scalar_t<X>> max_sliced_wasserstein(X const& x, Y const& y,
                                                                   MaxSlicedOptions const& options,
                                                                   G&& generator) {
   using S = scalar_t<X>;
   return detail::max_sliced_wasserstein<S>(x, y, VectorX<S>(), VectorX<S>(), options,
-                                           key_from(generator));
+                                           detail::key_of(generator));
 }
 
 /// The same for weights a (n) and b (m): nonnegative, with masses that differ by rounding at most.
-template <RealMatrixExpr X, MatrixLike<X> Y, VectorLike<X> A, VectorLike<X> B, RandomGenerator G>
+template <RealMatrixExpr X, MatrixLike<X> Y, VectorLike<X> A, VectorLike<X> B, detail::KeySource G>
 [[nodiscard]] MaxSlicedResult<scalar_t<X>> max_sliced_wasserstein(X const& x, Y const& y,
                                                                   A const& a, B const& b,
                                                                   MaxSlicedOptions const& options,
                                                                   G&& generator) {
   using S = scalar_t<X>;
-  return detail::max_sliced_wasserstein<S>(
-      x, y, monge::detail::as_column(a), monge::detail::as_column(b), options, key_from(generator));
+  return detail::max_sliced_wasserstein<S>(x, y, monge::detail::as_column(a),
+                                           monge::detail::as_column(b), options,
+                                           detail::key_of(generator));
 }
 
 }  // namespace monge::ot

@@ -208,11 +208,13 @@ SlicedPlanResult<S> sliced_plan(std::string_view function, bool cheapest, Matrix
                         set, options);
 }
 
-/// What directions come from: a set of them, or a generator that supplies one key.
+/// What directions come from: a set of them, a key, or a generator that supplies one.
 template <class G>
-concept DirectionSource = std::same_as<std::remove_cvref_t<G>, Directions> || RandomGenerator<G>;
+concept DirectionSource = std::same_as<std::remove_cvref_t<G>, Directions> ||
+                          std::same_as<std::remove_cvref_t<G>, RandomKey> || RandomGenerator<G>;
 
 inline Directions const& set_or_key(Directions const& set) { return set; }
+inline RandomKey set_or_key(RandomKey key) { return key; }
 template <RandomGenerator G>
 RandomKey set_or_key(G&& generator) {
   return key_from(generator);
@@ -227,9 +229,10 @@ RandomKey set_or_key(G&& generator) {
 ///     r.lower_power <= W_p^p <= r.power;   r.plan is an Eigen::SparseMatrix
 ///
 /// For n = m the plan is a permutation over n. `source` is a random generator, which supplies one
-/// key, or a set of Directions, of which `projections` and `directions` are then ignored. Converged
-/// means that all numbers are finite (powers that overflow end in non_finite: rescale the points).
-/// Throws std::invalid_argument for p < 1, points that are not finite and other misuse.
+/// key, a RandomKey, or a set of Directions, of which `projections` and `directions` are then
+/// ignored. Converged means that all numbers are finite (powers that overflow end in non_finite:
+/// rescale the points). Throws std::invalid_argument for p < 1, points that are not finite and
+/// other misuse.
 template <RealMatrixExpr X, MatrixLike<X> Y, detail::DirectionSource G>
 [[nodiscard]] SlicedPlanResult<scalar_t<X>> min_pivot_sliced(X const& x, Y const& y,
                                                              SlicedPlanOptions const& options,

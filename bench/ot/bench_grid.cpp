@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// Sinkhorn on grids: blobs on the unit square and cube, squared distance. The time of an iteration
+// (both potentials) and to the tolerance 1e-9. The same histograms are made by
+// bench/peers/ot_grid.py.
+#include <benchmark/benchmark.h>
+#include <cmath>
+
+#include <monge/ot/grid.hpp>
+
+namespace {
+
+using namespace monge;
+
+/// A blob around `centre` on a background, in `axes` dimensions of n points, first axis fastest.
+template <class S>
+VectorX<S> blob(Index n, Index axes, double centre, double width) {
+  Index size = 1;
+  for (Index k = 0; k < axes; ++k) size *= n;
+  VectorX<double> a(size);
+  for (Index i = 0; i < size; ++i) {
+    double square = 0;
+    Index rest = i;
+    for (Index k = 0; k < axes; ++k) {
+      double const x = (double(rest % n) + 0.5) / double(n) - (centre + 0.05 * double(k));
+      square += x * x;
+      rest /= n;
+    }
+    a(i) = std::exp(-square / width) + 1e-3;
+  }
+  return (a / a.sum()).cast<S>();
+}
+
+template <class S>
+struct Problem {
+  VectorX<S> a, b;
+  ot::GridCost<S> cost;
+
+  Problem(Index n, Index axes)
+      : a(blob<S>(n, axes, 0.3, 0.01)),
+        b(blob<S>(n, axes, 0.6, 0.02)),
+        cost(ot::grid_cost<S>(
+            std::vector<Index>(std::size_t(axes), n),
+            {.p = 2, .spacing = std::vector<double>(std::size_t(axes), 1 / double(n))})) {}
+};
+
+template <class S>
+void iteration(benchmark::State& state) {
+  Problem<S> const p(state.range(0), state.range(1));
+  ot::SinkhornOptions options{.epsilon = double(state.range(2)) * 1e-6, .tolerance = 0.0};
+  options.acceleration = ot::Acceleration::none;
+  options.annealing = 1;
+  ot::SinkhornGrid<S> const method(p.cost, p.a, p.b, options);
+  auto run = method.init();
+  static_cast<void>(method.advance(run, 5));
+  for (auto _ : state) static_cast<void>(method.advance(run, 1));
+  state.counters["marginal_error"] = method.error(run);
+}
+
+void to_tolerance(benchmark::State& state) {
+  Problem<double> const p(state.range(0), state.range(1));
+  ot::SinkhornResult<double> r;
+  for (auto _ : state) {
+    r = ot::sinkhorn(p.cost, p.a, p.b,
+                     {.epsilon = double(state.range(2)) * 1e-6, .tolerance = 1e-9});
+  }
+  state.counters["marginal_error"] = r.marginal_error;
+  state.counters["iterations"] = double(r.iterations);
+  state.counters["transport_cost"] = double(r.transport_cost);
+}
+
+}  // namespace
+
+BENCHMARK(iteration<double>)
+    ->Args({512, 2, 10'000})
+    ->Args({512, 2, 1'000})
+    ->Args({64, 3, 10'000})
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(iteration<float>)
+    ->Args({512, 2, 10'000})
+    ->Args({64, 3, 10'000})
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(to_tolerance)
+    ->Args({512, 2, 10'000})
+    ->Args({512, 2, 1'000})
+    ->Args({64, 3, 10'000})
+    ->Unit(benchmark::kMillisecond);

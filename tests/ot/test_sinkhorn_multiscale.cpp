@@ -25,24 +25,25 @@ Clouds clouds(Index d, Index n, Index m, std::uint64_t seed = 1) {
           support::weights(n, seed + 2), support::weights(m, seed + 3)};
 }
 
-template <class C, class R>
-double full_error(C const& cost, R const& r) {
-  auto const sums = ot::marginals(cost, r);
-  return (sums.rows - r.a).template lpNorm<1>() + (sums.cols - r.b).template lpNorm<1>();
+double full_error(MatrixXd const& C, ot::SinkhornResult<double> const& r) {
+  auto const sums = ot::marginals(C, r);
+  return (sums.rows - r.a).lpNorm<1>() + (sums.cols - r.b).lpNorm<1>();
 }
 
 double largest(VectorXd const& x) { return x.lpNorm<Eigen::Infinity>(); }
 
 template <class F>
 void check_against_plain(Clouds const& p, F c, double epsilon) {
-  auto const cloud = ot::point_cloud(p.X, p.Y, c);
-  auto const r = ot::sinkhorn(cloud, p.a, p.b, {.epsilon = epsilon, .tolerance = 1e-10});
-  auto const s = ot::sinkhorn_multiscale(cloud, p.a, p.b, {.epsilon = epsilon, .tolerance = 1e-10});
+  MatrixXd const C = ot::cost_matrix(p.X, p.Y, c);
+  ot::SinkhornOptions const options{.epsilon = epsilon, .tolerance = 1e-10};
+  ot::SinkhornResult<double> const r = ot::sinkhorn(C, p.a, p.b, options);
+  ot::SinkhornResult<double> const s =
+      ot::sinkhorn_multiscale(ot::point_cloud(p.X, p.Y, c), p.a, p.b, options);
   REQUIRE(r.status == Status::converged);
   REQUIRE(s.status == Status::converged);
   CHECK(s.marginal_error <= 1e-10);
   // The certificate covers the pairs that were never looked at.
-  CHECK(full_error(cloud, s) <= s.marginal_error + 1e-13);
+  CHECK(full_error(C, s) <= s.marginal_error + 1e-13);
   CHECK(std::abs(s.transport_cost - r.transport_cost) < 1e-8);
   CHECK(std::abs(s.dual_value - r.dual_value) < 1e-9);
   CHECK(largest(s.f - r.f) < 1e-6);

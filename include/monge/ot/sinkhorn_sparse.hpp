@@ -26,6 +26,8 @@
 
 #include <Eigen/SparseCore>
 
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include <monge/core/iterate.hpp>

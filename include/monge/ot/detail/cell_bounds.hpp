@@ -19,6 +19,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <monge/core/types.hpp>
 #include <monge/ot/detail/cloud_tree.hpp>

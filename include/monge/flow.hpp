@@ -3,7 +3,9 @@
 /// The flow room: velocity fields and their integration.
 #pragma once
 
+#include <monge/flow/gradient_flow.hpp>
 #include <monge/flow/integrate.hpp>
+#include <monge/flow/integrate_options.hpp>
 #include <monge/flow/runge_kutta.hpp>
 #include <monge/flow/runge_kutta_methods.hpp>
 #include <monge/flow/step_control.hpp>

@@ -43,8 +43,8 @@ TEST_CASE("sinkhorn_barycenter: normal distributions have a closed form, blurred
         A, line, weights, {.epsilon = epsilon, .debiased = false, .tolerance = 1e-11});
     REQUIRE(blurred.converged());
     CHECK(largest(blurred.barycenter - normal(0, 0.5 + epsilon / 2)) <= 1e-9);
-    auto const sharp =
-        sinkhorn_barycenter(A, line, weights, {.epsilon = epsilon, .tolerance = 1e-11});
+    auto const sharp = sinkhorn_barycenter(
+        A, line, weights, {.epsilon = epsilon, .debiased = true, .tolerance = 1e-11});
     REQUIRE(sharp.converged());
     CHECK(largest(sharp.barycenter - normal(0, 0.5)) <= 1e-9);
   }
@@ -54,7 +54,7 @@ TEST_CASE("sinkhorn_barycenter: one histogram is its own barycentre", "[sinkhorn
   Vector a = 3 * support::weights(30, 1);
   Matrix const C = ot::cost_matrix(support::points(2, 30, 2), support::points(2, 30, 2),
                                    ot::squared_euclidean{});
-  auto const r = sinkhorn_barycenter(a, C, {.epsilon = 0.05, .tolerance = 1e-12});
+  auto const r = sinkhorn_barycenter(a, C, {.epsilon = 0.05, .debiased = true, .tolerance = 1e-12});
   REQUIRE(r.converged());
   // b is off by the residual over the gap of the iteration's spectrum, here about 1/300.
   CHECK(largest(r.barycenter - a) <= 1e-9);
@@ -64,7 +64,8 @@ TEST_CASE("sinkhorn_barycenter: one histogram is its own barycentre", "[sinkhorn
   Matrix many(30, 3);
   many << a, a, a;
   Vector const weights = support::weights(3, 5);
-  auto const same = sinkhorn_barycenter(many, C, weights, {.epsilon = 0.05, .tolerance = 1e-12});
+  auto const same = sinkhorn_barycenter(many, C, weights,
+                                        {.epsilon = 0.05, .debiased = true, .tolerance = 1e-12});
   CHECK(largest(same.barycenter - a) <= 1e-9);
 }
 
@@ -96,8 +97,8 @@ TEST_CASE("sinkhorn_barycenter: stationary by the potentials of another solver, 
   CHECK(spread(slope) <= 1e-9);
 
   Matrix const within = ot::cost_matrix(X, X, ot::squared_euclidean{});
-  auto const sharp =
-      sinkhorn_barycenter(A, within, weights, {.epsilon = epsilon, .tolerance = 1e-12});
+  auto const sharp = sinkhorn_barycenter(
+      A, within, weights, {.epsilon = epsilon, .debiased = true, .tolerance = 1e-12});
   REQUIRE(sharp.converged());
   slope = -transport(within, sharp.barycenter, sharp.barycenter).g;
   for (Index k = 0; k < 3; ++k) {
@@ -145,13 +146,15 @@ TEST_CASE("sinkhorn_barycenter: small epsilon, limits and resumption", "[sinkhor
   A << normal(-4, 0.02), normal(4, 0.02);
   auto const line = ot::grid_cost({points}, {.spacing = {step}});
   // exp(-C / epsilon) of the ends is exp(-25600): nothing over- or underflows.
-  auto const r = sinkhorn_barycenter(A, line, {.epsilon = 0.01, .max_iterations = 400});
+  auto const r =
+      sinkhorn_barycenter(A, line, {.epsilon = 0.01, .debiased = true, .max_iterations = 400});
   CHECK((r.converged() || r.status == Status::iteration_limit));
   CHECK(r.barycenter.allFinite());
   CHECK(std::abs(r.barycenter(points / 2) - r.barycenter.maxCoeff()) <= 1e-12);
   CHECK(sinkhorn_barycenter(A, line, {.epsilon = 0.01, .max_seconds = 0}).status ==
         Status::time_limit);
-  ot::SinkhornBarycenter<double> const method(line, A, Vector::Ones(2), {.epsilon = 0.1});
+  ot::SinkhornBarycenter<double> const method(line, A, Vector::Ones(2),
+                                              {.epsilon = 0.1, .debiased = true});
   auto state = method.init();
   CHECK(method.advance(state, 10).steps == 10);
   auto copy = state;
@@ -165,8 +168,9 @@ TEST_CASE("sinkhorn_barycenter: misuse is refused", "[sinkhorn_barycenter]") {
   Matrix A(4, 2), C = support::matrix(4, 4, 1);
   A << support::weights(4, 2), support::weights(4, 3);
   Vector const two = Vector::Ones(2);
-  CHECK_REFUSED(sinkhorn_barycenter(A, C, two, {.epsilon = 1}), "needs a symmetric cost");
-  CHECK_REFUSED(sinkhorn_barycenter(A, C.leftCols(3), two, {.epsilon = 1}),
+  CHECK_REFUSED(sinkhorn_barycenter(A, C, two, {.epsilon = 1, .debiased = true}),
+                "needs a symmetric cost");
+  CHECK_REFUSED(sinkhorn_barycenter(A, C.leftCols(3), two, {.epsilon = 1, .debiased = true}),
                 "needs a square, symmetric cost");
   C = Matrix(C + C.transpose());
   CHECK_REFUSED(sinkhorn_barycenter(A, C, two, {}), "epsilon is not set");

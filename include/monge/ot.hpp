@@ -35,3 +35,4 @@
 #include <monge/ot/spherical_sliced_wasserstein.hpp>
 #include <monge/ot/wasserstein_1d.hpp>
 #include <monge/ot/wasserstein_circle.hpp>
+#include <monge/ot/weight_gradient.hpp>

@@ -43,6 +43,7 @@
 #include <monge/ot/detail/exact_pricing.hpp>
 #include <monge/ot/detail/exact_start.hpp>
 #include <monge/ot/detail/exact_unequal.hpp>
+#include <monge/ot/weight_gradient.hpp>
 
 namespace monge::ot {
 
@@ -417,13 +418,6 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
     }
   }
 }
-
-/// The derivatives of a transport cost with respect to the weights.
-template <RealScalar S>
-struct WeightGradient {
-  VectorX<S> a;  ///< n
-  VectorX<S> b;  ///< m
-};
 
 /// The gradient of transport_cost + penalty of a converged result with respect to the weights, by
 /// the envelope theorem: its duals. (That with respect to the cost is `plan`; that with respect to

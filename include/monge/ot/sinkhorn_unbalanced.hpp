@@ -50,6 +50,7 @@
 #include <monge/ot/detail/soft_transform.hpp>
 #include <monge/ot/detail/unbalanced_problem.hpp>
 #include <monge/ot/sinkhorn.hpp>
+#include <monge/ot/weight_gradient.hpp>
 
 namespace monge::ot {
 
@@ -284,13 +285,6 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
         return r;
       });
 }
-
-/// Derivatives of a regularised cost with respect to the weights.
-template <RealScalar S>
-struct WeightGradient {
-  VectorX<S> a;  ///< n
-  VectorX<S> b;  ///< m
-};
 
 /// The derivatives of regularised_cost with respect to a and b, zero weights included. If both rho
 /// are infinite they hold along changes that keep the masses equal.

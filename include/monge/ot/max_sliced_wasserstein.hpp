@@ -285,7 +285,7 @@ class MaxSliced {
     VectorX<W> gradient;
     r.power = slope(top.theta, gradient, line);
     r.value = std::pow(r.power, W(1 / options_.p));
-    r.upper_power = std::max(upper, r.power);
+    r.upper_power = upper;  // not raised to the power: a bound below it would be a fault to see
     r.gradient_x = r.direction * line.x.transpose();
     r.gradient_y = r.direction * line.y.transpose();
     r.a = pair_.a();

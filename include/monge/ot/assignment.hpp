@@ -10,11 +10,12 @@
 /// one, so that every scan is contiguous and nothing is copied) are taken up one by one, each
 /// through the shortest path to a free slot in the reduced costs C(i, j) - f(i) - g(j) >= 0, found
 /// in the manner of Dijkstra; the prices then rise so that reduced costs stay nonnegative. Column
-/// reduction and a bounded augmenting row reduction settle most lines beforehand. If there are more
-/// lines than slots, a line that comes later either displaces another one or stays out, whichever
-/// is cheaper. If the paths of a square problem turn out long, lines bid instead, with steps that
-/// shrink tenfold from phase to phase (an auction with scaling), and paths are taken from the
-/// prices that this leaves, near which they are short. Sparse costs: detail/sparse_assignment.hpp.
+/// reduction (in the read that checks the entries) and a bounded augmenting row reduction settle
+/// most lines beforehand. If there are more lines than slots, a line that comes later either
+/// displaces another one or stays out, whichever is cheaper. If the paths of a square problem turn
+/// out long, lines bid instead, with steps that shrink tenfold from phase to phase (an auction with
+/// scaling), and paths are taken from the prices that this leaves, near which they are short.
+/// Sparse costs: detail/sparse_assignment.hpp.
 ///
 /// Cost: O(max(n, m) n m) at worst, about one pass per line in practice for random costs; memory
 /// O(n + m). Ends always: each search reaches every slot at most once, whatever the rounding.
@@ -31,7 +32,7 @@
 /// same search on the square problem whose added columns cost nothing, held as one. Bidding:
 /// D. P. Bertsekas, The auction algorithm: a distributed relaxation method for the assignment
 /// problem, Annals of Operations Research 14 (1988) 105-123; only its prices are used. Deviations:
-/// see `reduce_rows`; reduction transfer is left to the row reduction.
+/// see `take_tight_slots` and `reduce_rows`; reduction transfer is left to the row reduction.
 #pragma once
 
 #include <Eigen/Core>
@@ -84,7 +85,21 @@ class AssignmentMethod {
   explicit AssignmentMethod(Lines<S> const& lines, S cost_limit = unreachable<S>)
       : lines_(lines), cost_limit_(cost_limit) {}
 
-  [[nodiscard]] AssignmentState<S> init() const { return {lines_.rows(), lines_.cols()}; }
+  /// The state before the first step. If lines are at least as many as slots, prices are those of
+  /// column reduction; `check(i)` sees each line once either way, in the same read of the matrix.
+  template <class Check>
+  [[nodiscard]] AssignmentState<S> init(Check&& check) const {
+    AssignmentState<S> state(lines_.rows(), lines_.cols());
+    if (!limited() && lines_.cols() >= lines_.rows()) {
+      reduce_columns(lines_, state, check);
+    } else {
+      for (Index i = 0; i < lines_.cols(); ++i) check(i);
+    }
+    return state;
+  }
+  [[nodiscard]] AssignmentState<S> init() const {
+    return init([](Index) {});
+  }
 
   Advance advance(AssignmentState<S>& state, Index k) const {
     if (k > 0 && !state.started) {
@@ -187,7 +202,7 @@ class AssignmentMethod {
       state.exchanging = true;
       state.lift = cost_limit_;
     } else if (lines_.cols() >= lines_.rows()) {
-      reduce_columns(lines_, state);
+      take_tight_slots(lines_, state);
     }
     for (Index i = 0; i < lines_.cols(); ++i) {
       if (state.slot_of_line(i) < 0) {
@@ -246,27 +261,22 @@ void require_limit(double limit, Index entries) {
                          "many pairs as possible");
 }
 
-/// Refuses entries without a meaning, and those so large that sums of them would overflow.
+/// Refuses entries of a line without a meaning, and those so large that sums would overflow.
 template <RealScalar S>
-void require_assignable(Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>> const& lines,
-                        bool rows_are_lines) {
+void require_assignable(Lines<S> const& lines, Index line, bool rows_are_lines) {
   using monge::detail::require;
   S const largest = std::numeric_limits<S>::max() / S(8 * (lines.rows() + lines.cols()));
-  for (Index line = 0; line < lines.cols(); ++line) {
-    if (lines.col(line).cwiseAbs().sum() <= largest) {
-      continue;  // false for NaN and for infinity
-    }
-    for (Index slot = 0; slot < lines.rows(); ++slot) {
-      S const cost = lines(slot, line);
-      Index const row = rows_are_lines ? line : slot, column = rows_are_lines ? slot : line;
-      require(cost == cost, "assignment: cost(", row, ", ", column,
-              ") is NaN; every entry must be a number, and +infinity forbids a pair");
-      require(cost >= -std::numeric_limits<S>::max(), "assignment: cost(", row, ", ", column,
-              ") is -infinity; no matching could be compared with it, +infinity forbids a pair");
-      require(std::abs(cost) <= largest || cost == unreachable<S>, "assignment: cost(", row, ", ",
-              column, ") is ", cost,
-              ", so large that sums overflow; scale the costs, or forbid the pair by +infinity");
-    }
+  if (lines.col(line).cwiseAbs().sum() <= largest) return;  // false for NaN and for infinity
+  for (Index slot = 0; slot < lines.rows(); ++slot) {
+    S const cost = lines(slot, line);
+    Index const row = rows_are_lines ? line : slot, column = rows_are_lines ? slot : line;
+    require(cost == cost, "assignment: cost(", row, ", ", column,
+            ") is NaN; every entry must be a number, and +infinity forbids a pair");
+    require(cost >= -std::numeric_limits<S>::max(), "assignment: cost(", row, ", ", column,
+            ") is -infinity; no matching could be compared with it, +infinity forbids a pair");
+    require(std::abs(cost) <= largest || cost == unreachable<S>, "assignment: cost(", row, ", ",
+            column, ") is ", cost,
+            ", so large that sums overflow; scale the costs, or forbid the pair by +infinity");
   }
 }
 
@@ -275,16 +285,19 @@ template <RealScalar S, class Watch>
 AssignmentResult<S> assign(Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>> const& lines,
                            bool rows_are_lines, AssignmentOptions const& options,
                            Watch&& observer) {
-  require_assignable<S>(lines, rows_are_lines);
+  Deadline const deadline(options.max_seconds);
   require_limit<S>(options.cost_limit, lines.rows() + lines.cols());
   S const limit = S(options.cost_limit);
-  AssignmentMethod<S> const method(
-      Lines<S>(lines.data(), lines.rows(), lines.cols(), Eigen::OuterStride<>(lines.outerStride())),
-      limit);
+  Lines<S> const view(lines.data(), lines.rows(), lines.cols(),
+                      Eigen::OuterStride<>(lines.outerStride()));
+  AssignmentMethod<S> const method(view, limit);
+  auto start = method.init([&](Index line) { require_assignable(view, line, rows_are_lines); });
   Limits const limits{.max_iterations = std::numeric_limits<Index>::max(),
-                      .max_seconds = options.max_seconds,
+                      .max_seconds = deadline.remaining(),
                       .observe_every = options.observe_every};
-  auto const [state, status, statistics] = iterate(method, limits, std::forward<Watch>(observer));
+  auto [state, status, statistics] =
+      iterate(method, std::move(start), limits, std::forward<Watch>(observer));
+  statistics.seconds = deadline.elapsed();
   return monge::detail::certified(
       assignment_result<S>(state, status, statistics, rows_are_lines, limit));
 }

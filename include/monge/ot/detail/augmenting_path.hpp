@@ -142,39 +142,82 @@ std::pair<Index, S> take_nearest(AssignmentState<S>& state) {
   return {begin + within, value};
 }
 
-/// Column reduction: price(j) = least cost of slot j, and the first line that attains it takes the
-/// slot if it has none. Needs at least as many lines as slots, since all slots end up taken.
+/// price(j) = least cost of slot j so far and reached(j) = the first line that attains it, when
+/// line i is taken in; lines come in the order of their indices.
 template <RealScalar S>
-void reduce_columns(Lines<S> const& lines, AssignmentState<S>& state) {
+void lower_prices(S const* cost, Index i, AssignmentState<S>& state) {
   using Chunk = Eigen::Array<S, path_chunk, 1>;
-  constexpr S none = std::numeric_limits<S>::max();
-  Index const slots = lines.rows();
-  state.price.setConstant(none);
-  for (Index i = 0; i < lines.cols(); ++i) {
-    S const* const cost = &lines.coeffRef(0, i);
-    for (Index j = 0; j < slots; j += path_chunk) {
-      Index const end = std::min(slots, j + path_chunk);
-      if (end - j == path_chunk &&
-          (Eigen::Map<Chunk const>(cost + j) - Eigen::Map<Chunk const>(state.price.data() + j))
-                  .minCoeff() >= 0) {
-        continue;  // nothing lower here: by far the most frequent case
+  Index const slots = state.price.size();
+  S* const price = state.price.data();
+  for (Index j = 0; j < slots; j += path_block) {
+    Index const end = std::min(slots, j + path_block);
+    if (end - j == path_block) {
+      Chunk low = Chunk::Constant(unreachable<S>);
+      for (Index k = j; k < end; k += path_chunk) {
+        low = low.min(Eigen::Map<Chunk const>(cost + k) - Eigen::Map<Chunk const>(price + k));
       }
-      for (Index k = j; k < end; ++k) {
-        if (cost[k] < state.price(k)) {
-          state.price(k) = cost[k];
-          state.reached(k) = i;
-        }
+      if (low.minCoeff() >= 0) continue;  // nothing lower here: by far the most frequent case
+    }
+    for (Index k = j; k < end; ++k) {
+      if (cost[k] < price[k]) {
+        price[k] = cost[k];
+        state.reached(k) = i;
       }
     }
   }
+}
+
+/// Column reduction: price(j) = least cost of slot j, its line in `reached`. One read of the
+/// matrix; `check(i)` sees each line just before.
+template <RealScalar S, class Check>
+void reduce_columns(Lines<S> const& lines, AssignmentState<S>& state, Check&& check) {
+  constexpr S none = std::numeric_limits<S>::max();
+  state.price.setConstant(none);
+  state.reached.setConstant(-1);
+  for (Index i = 0; i < lines.cols(); ++i) {
+    check(i);
+    lower_prices(&lines.coeffRef(0, i), i, state);
+  }
+  for (Index j = 0; j < lines.rows(); ++j) {
+    if (state.price(j) == none) state.price(j) = 0;  // no line may take this slot
+  }
+}
+
+/// The pairs that column reduction leaves tight: the first line that attains the price of a slot
+/// takes it if it has none, then lines without a slot take the first free one that is as near.
+/// Needs at least as many lines as slots, since all slots end up taken.
+///
+/// Where costs are tied this settles nearly every line by a look at a few entries. Elsewhere there
+/// is nothing to find, so the looks are counted: what is found pays for more.
+template <RealScalar S>
+void take_tight_slots(Lines<S> const& lines, AssignmentState<S>& state) {
+  auto const pair = [&](Index i, Index j) {
+    state.slot_of_line(i) = j;
+    state.line_of_slot(j) = i;
+    ++state.matched;
+  };
+  Index const slots = lines.rows();
   for (Index j = 0; j < slots; ++j) {
-    if (state.price(j) == none) {
-      state.price(j) = 0;  // no line may take this slot
-    } else if (Index const i = state.reached(j); state.slot_of_line(i) < 0) {
-      state.slot_of_line(i) = j;
-      state.line_of_slot(j) = i;
-      ++state.matched;
-    }
+    Index const i = state.reached(j);
+    if (i >= 0 && state.slot_of_line(i) < 0) pair(i, j);
+  }
+  VectorX<Index>& free = state.reached;  // from here on: free slots, ascending from `first`
+  Index first = 0, count = 0;
+  for (Index j = 0; j < slots; ++j) {
+    if (state.line_of_slot(j) < 0) free(count++) = j;
+  }
+  Index left = 16 * slots;
+  for (Index i = 0; i < lines.cols() && left > 0 && first < count; ++i) {
+    if (state.slot_of_line(i) >= 0) continue;
+    S const* const cost = &lines.coeffRef(0, i);
+    Index k = first;
+    while (k < count && cost[free(k)] > state.price(free(k))) ++k;
+    left -= k - first;
+    if (k == count) continue;
+    pair(i, free(k));
+    for (; k > first; --k) free(k) = free(k - 1);
+    ++first;
+    left += slots / 8;
   }
 }
 

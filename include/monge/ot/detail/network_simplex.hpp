@@ -124,6 +124,7 @@ class TransportTree {
     for (std::size_t k = order.size(); k-- > 0;) {
       at(at(order[k]).parent).size += at(order[k]).size;
     }
+    anchor_ = potential;
     refill_surplus();
   }
 
@@ -326,8 +327,14 @@ class TransportTree {
 
   template <class Price>
   void reprice_all(VectorX<W>& p, Price&& price) const {
+    // Tops of parts go back to where they began: they only move with everything else, and a detour
+    // over huge costs may have cost them their digits.
     for_each_below(root(), [&](int v) {
-      if (at(v).parent != root()) reprice(p, v, price);
+      if (at(v).parent == root()) {
+        p(v) = anchor_(v);
+      } else {
+        reprice(p, v, price);
+      }
     });
   }
 
@@ -339,6 +346,7 @@ class TransportTree {
   }
 
   std::vector<TreeLinks> links_;  // n + m + 1
+  VectorX<W> anchor_;             // n + m: the potentials of the start
   int rows_ = 0;
 };
 

@@ -65,7 +65,8 @@ struct Wasserstein1dResult {
                                       ///< the plan's entries, both to rounding; they are also the
                                       ///< derivatives of `power` with respect to the weights, up
                                       ///< to a constant that moves from f to g; <a, f> = <b, g>
-  VectorX<S> a, b;                    ///< the weights that were used (rescaled to equal masses)
+  VectorX<S> a, b;                    ///< the weights that were used (rescaled to equal masses),
+                                      ///< if more than the value was asked for
   wide_t<S> duality_gap = infinity;   ///< sum P |c - f - g|, recomputed from the results: bounds
                                       ///< power - optimum
   double marginal_error = infinity;   ///< (|P 1 - a|_1 + |P' 1 - b|_1) / mass, from the plan
@@ -225,6 +226,13 @@ Status certify_line(VectorX<S> const& x, VectorX<S> const& y, Power c, Result& r
                                                        : Status::precision_limit;
 }
 
+/// The value that belongs to the power, and whether it is a number.
+template <RealScalar S>
+void set_value(Wasserstein1dResult<S>& r, double p) {
+  r.value = std::pow(r.power, wide_t<S>(1 / p));
+  r.status = std::isfinite(r.value) ? Status::converged : Status::non_finite;
+}
+
 template <RealScalar S, class Power>
 void solve_line(LineProblem<S> const& problem, VectorX<S> const& x, VectorX<S> const& y,
                 Wasserstein1dOptions const& options, Power c, Wasserstein1dResult<S>& r) {
@@ -240,8 +248,7 @@ void solve_line(LineProblem<S> const& problem, VectorX<S> const& x, VectorX<S> c
       });
     });
   }
-  r.value = std::pow(r.power, W(1 / options.p));
-  r.status = std::isfinite(r.value) ? Status::converged : Status::non_finite;
+  set_value(r, options.p);
   if (options.answer == Answer1d::value) return;
   r.gradient_x.setZero(n);
   r.gradient_y.setZero(m);
@@ -306,6 +313,22 @@ double set_masses(SortedSample<S>& x, SortedSample<S>& y, VectorX<S> const& a, V
                                            x.masses.data(), y.masses.data()));
 }
 
+/// W_p^p where nothing else is asked for: the weights move with the points, and nobody needs the
+/// order. Points and weights are sorted in place.
+template <RealScalar S>
+wide_t<S> weighted_power(VectorX<S>& x, VectorX<S>& y, VectorX<S>& a, VectorX<S>& b, wide_t<S> mass,
+                         double p, SortScratch<S>& scratch) {
+  Index const n = x.size(), m = y.size();
+  sort_with_companions(x.data(), a.data(), n, scratch);
+  sort_with_companions(y.data(), b.data(), m, scratch);
+  VectorX<Mass> u(n), v(m);
+  double const unit = std::ldexp(1.0, integer_masses<S>(a, b, mass, u.data(), v.data()));
+  return with_power(p, [&](auto c) {
+    return coupled_power(x.data(), n, SortedMasses{u.data()}, y.data(), m, SortedMasses{v.data()},
+                         c, unit);
+  });
+}
+
 /// One weight per point.
 inline void check_weight_counts(std::string_view function, Index n, Index in_a, Index m,
                                 Index in_b) {
@@ -331,8 +354,15 @@ Wasserstein1dResult<S> wasserstein_1d(VectorX<S> x, VectorX<S> y, VectorX<S> a, 
   Wasserstein1dResult<S> r;
   LineProblem<S> problem;
   SortScratch<S> scratch;
-  bool const with_order = !equal || options.answer != Answer1d::value;
+  bool const with_order = options.answer != Answer1d::value;
   bool const keep = options.answer == Answer1d::everything;
+  if (!equal && !with_order) {
+    wide_t<S> const mass = balance<S>("wasserstein_1d", Shape{n, m}, a, b);
+    r.power = weighted_power(x, y, a, b, mass, options.p, scratch);
+    set_value(r, options.p);
+    r.seconds = clock.elapsed();
+    return r;
+  }
   problem.x = sorted_sample(x, with_order, keep, scratch);
   problem.y = sorted_sample(y, with_order, keep, scratch);
   if (equal) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// Sorting finite numbers, alone or with the permutation that sorts them.
+/// Sorting finite numbers, alone, with the permutation that sorts them, or with a number of each.
 ///
 /// Method: bucket sort on the linear image (x - min) scale, with 8 to 16 buckets per entry. Samples
 /// of a density with bounded peaks fall into it almost evenly, so one or two stable counting passes
@@ -29,11 +29,11 @@
 
 namespace monge::detail {
 
-/// An entry on its way to its place.
-template <RealScalar S>
+/// An entry on its way to its place, with its index or another tag.
+template <RealScalar S, class Tag = std::int32_t>
 struct SortEntry {
   S value;
-  std::int32_t index;
+  Tag tag;
 };
 
 /// What sorts reuse; grows to the longest input seen. A plain value; each thread needs its own.
@@ -41,7 +41,22 @@ template <RealScalar S>
 struct SortScratch {
   VectorX<S> values;
   std::vector<SortEntry<S>> entries;
+  std::vector<SortEntry<S, S>> companions;
   std::vector<std::uint32_t> counts;
+
+  /// Room for n entries with such a tag.
+  template <class Tag>
+  SortEntry<S, Tag>* room(Index n) {
+    auto const grown = [n](auto& v) {
+      if (v.size() < std::size_t(n)) v.resize(std::size_t(n));
+      return v.data();
+    };
+    if constexpr (std::same_as<Tag, S>) {
+      return grown(companions);
+    } else {
+      return grown(entries);
+    }
+  }
 
   /// n counters, all 0.
   std::uint32_t* zeros(Index n) {
@@ -68,38 +83,39 @@ struct Keys {
   }
 };
 
-/// Entries on their way, value beside index: one cache line is touched per move.
-template <RealScalar S>
+/// Entries on their way, value beside tag: one cache line is touched per move.
+template <RealScalar S, class Tag>
 struct Entries {
   using Scalar = S;
-  SortEntry<S>* entries;
+  SortEntry<S, Tag>* entries;
 
   [[nodiscard]] S value(Index k) const { return entries[k].value; }
-  [[nodiscard]] SortEntry<S> load(Index k) const { return entries[k]; }
-  void store(Index k, SortEntry<S> entry) const { entries[k] = entry; }
+  [[nodiscard]] SortEntry<S, Tag> load(Index k) const { return entries[k]; }
+  void store(Index k, SortEntry<S, Tag> entry) const { entries[k] = entry; }
   [[nodiscard]] Entries from(Index k) const { return {entries + k}; }
-  [[nodiscard]] SortEntry<S>* data() const { return entries; }
+  [[nodiscard]] SortEntry<S, Tag>* data() const { return entries; }
 };
 
 /// Entries in the caller's two arrays.
-template <RealScalar S>
-struct KeysWithOrder {
+template <RealScalar S, class Tag>
+struct TaggedKeys {
   using Scalar = S;
   S* x;
-  std::int32_t* order;
+  Tag* tags;
 
   [[nodiscard]] S value(Index k) const { return x[k]; }
-  [[nodiscard]] SortEntry<S> load(Index k) const { return {x[k], order[k]}; }
-  void store(Index k, SortEntry<S> entry) const {
+  [[nodiscard]] SortEntry<S, Tag> load(Index k) const { return {x[k], tags[k]}; }
+  void store(Index k, SortEntry<S, Tag> entry) const {
     x[k] = entry.value;
-    order[k] = entry.index;
+    tags[k] = entry.tag;
   }
-  [[nodiscard]] KeysWithOrder from(Index k) const { return {x + k, order + k}; }
-  static Entries<S> room(SortScratch<S>& scratch, Index n) {
-    if (scratch.entries.size() < std::size_t(n)) scratch.entries.resize(std::size_t(n));
-    return {scratch.entries.data()};
+  [[nodiscard]] TaggedKeys from(Index k) const { return {x + k, tags + k}; }
+  static Entries<S, Tag> room(SortScratch<S>& scratch, Index n) {
+    return {scratch.template room<Tag>(n)};
   }
 };
+template <RealScalar S>
+using KeysWithOrder = TaggedKeys<S, std::int32_t>;
 
 /// Where the entries lie, and whether they are sorted already.
 template <RealScalar S>
@@ -206,12 +222,12 @@ void copy_entries(From from, To to, Index n) {
 struct ByValueAndIndex {
   template <RealScalar S>
   bool operator()(SortEntry<S> const& a, SortEntry<S> const& b) const {
-    return a.value < b.value || (a.value == b.value && a.index < b.index);
+    return a.value < b.value || (a.value == b.value && a.tag < b.tag);
   }
 };
 struct ByValue {
-  template <RealScalar S>
-  bool operator()(SortEntry<S> const& a, SortEntry<S> const& b) const {
+  template <RealScalar S, class Tag>
+  bool operator()(SortEntry<S, Tag> const& a, SortEntry<S, Tag> const& b) const {
     return a.value < b.value;
   }
   template <RealScalar S>
@@ -391,6 +407,16 @@ void sort_with_order(S* x, std::int32_t* order, Index n, SortScratch<S>& scratch
   if (!range.sorted) sort_entries(view, view.room(scratch, n), range, n, scratch);
 }
 
+/// x (n), finite, in ascending order, each entry followed by its companion (n): that saves the walk
+/// through memory that an order costs if it only serves to fetch them.
+template <RealScalar S>
+void sort_with_companions(S* x, S* companions, Index n, SortScratch<S>& scratch) {
+  if (n < 2) return;
+  Extent<S> const range = extent(x, n);
+  TaggedKeys<S, S> const view{x, companions};
+  if (!range.sorted) sort_entries(view, view.room(scratch, n), range, n, scratch);
+}
+
 /// The same result as sort_with_order, starting from the order of similar entries, such as those of
 /// the last step of a flow. Cheaper if few of them have changed places, a third dearer if not.
 template <RealScalar S>
@@ -400,7 +426,7 @@ void sort_with_previous_order(S* x, std::int32_t* order, Index n, SortScratch<S>
     return;
   }
   KeysWithOrder<S> const view{x, order};
-  Entries<S> const room = view.room(scratch, n);
+  auto const room = view.room(scratch, n);
   for (Index k = 0; k < n; ++k) room.store(k, {x[order[k]], order[k]});
   copy_entries(room, view, n);
   // A pass that vectorises tells most inputs that insertion would give up on.

@@ -37,7 +37,6 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <memory>
 #include <string_view>
@@ -122,7 +121,7 @@ class Multiscale {
 
   /// Potentials to start the last level from.
   Potentials<S> start() {
-    auto const began = std::chrono::steady_clock::now();
+    Deadline const deadline(options_.max_seconds);
     Annealing<S> const ladder(*options_.epsilon, options_.annealing,
                               cloud(x_, y_, theta_).largest());
     Potentials<S> p;
@@ -140,9 +139,7 @@ class Multiscale {
       }
       before_ = epsilon;
       p = solve(x, y, epsilon, group > 1, std::move(p));
-      double const seconds =
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-      if (seconds > options_.max_seconds || iterations >= options_.max_iterations) break;
+      if (deadline.passed() || iterations >= options_.max_iterations) break;
     }
     if (group > 1) p = carried(p, x, y, x_, y_, Blur<S>(before_));
     return p;
@@ -246,7 +243,7 @@ template <RealScalar S, class F, VectorExpr A, VectorExpr B, Observer Watch = Un
                                                     Potentials<S> const& start = {},
                                                     Watch&& observer = {}) {
   using Cloud = detail::TruncatedCloud<S, F>;
-  auto const began = std::chrono::steady_clock::now();
+  Deadline const deadline(options.max_seconds);
   std::string_view const function = "sinkhorn_multiscale";
   VectorX<S> rows = monge::detail::as_column(a), cols = monge::detail::as_column(b);
   detail::balance<S>(function, detail::shape(cost), rows, cols);
@@ -269,18 +266,14 @@ template <RealScalar S, class F, VectorExpr A, VectorExpr B, Observer Watch = Un
   } else {
     from = scales.start();
   }
-  auto const elapsed = [&] {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  };
   Index const coarse = scales.iterations;
   Cloud const cloud = scales.cloud(x, y, theta);
   options.max_iterations = std::max<Index>(1, options.max_iterations - coarse);
   options.annealing = 1;
-  double const limit = std::max(0.0, options.max_seconds - elapsed());
   Sinkhorn<Cloud> const method(cloud, x.weights, y.weights, options, std::move(from));
-  SinkhornResult<S> r =
-      method.result(iterate(method, {options.max_iterations, limit, options.observe_every},
-                            std::forward<Watch>(observer)));
+  SinkhornResult<S> r = method.result(
+      iterate(method, {options.max_iterations, deadline.remaining(), options.observe_every},
+              std::forward<Watch>(observer)));
   VectorX<S> const f = r.f;
   detail::Blur<S> const at(r.epsilon);
   r.f = detail::restored(cloud, x, f, X, y, r.g, at);
@@ -288,7 +281,7 @@ template <RealScalar S, class F, VectorExpr A, VectorExpr B, Observer Watch = Un
   r.a = rows;
   r.b = cols;
   r.iterations += coarse;
-  r.seconds = elapsed();
+  r.seconds = deadline.elapsed();
   return monge::detail::certified(std::move(r));
 }
 

@@ -339,21 +339,4 @@ void add_circle_gradient(S const* x, std::int32_t const* order, Index n, S const
                        });
 }
 
-/// W_2^2 on a circle between sorted x (n) in [0, period) of equal weights and the uniform law, in
-/// closed form: the variance of F^-1(t) - period t. mean: that of the deviations, for the gradient,
-/// which is 2/n (x_k - period (k + 1/2) / n - mean).
-template <RealScalar S>
-wide_t<S> circle_to_uniform(S const* x, Index n, S period, wide_t<S>& mean) {
-  using W = wide_t<S>;
-  W const step = W(period) / W(n);
-  W sum = 0, squares = 0;
-  for (Index k = 0; k < n; ++k) sum += W(x[k]) - step * (W(k) + W(0.5));
-  mean = sum / W(n);
-  for (Index k = 0; k < n; ++k) {
-    W const deviation = W(x[k]) - step * (W(k) + W(0.5)) - mean;
-    squares += deviation * deviation;
-  }
-  return squares / W(n) + step * step / 12;
-}
-
 }  // namespace monge::ot::detail

@@ -390,7 +390,7 @@ TEST_CASE("exact_sparse: a run that is copied and resumed has the bits of one th
   }
   REQUIRE(method.finish(state, Status::converged) == Status::converged);
   REQUIRE(steps == whole.iterations);
-  REQUIRE((state.f.array() == whole.f.array()).all());
+  REQUIRE((state.answer.f.array() == whole.f.array()).all());
 
   auto fresh = method.init();
   static_cast<void>(method.advance(fresh, 1));

@@ -95,6 +95,32 @@ struct ExactResult {
   }
 };
 
+namespace detail {
+
+/// The plan that a tree carries, with all that its answer says, for weights a and b that are moved
+/// entirely; `weight` of a flow.
+template <RealScalar S, class Weight>
+void fill_result(ExactResult<S>& r, TransportTree<wide_t<S>> const& tree,
+                 ExactAnswer<wide_t<S>> const& answer, VectorX<S> const& a, VectorX<S> const& b,
+                 Weight const& weight) {
+  std::vector<Eigen::Triplet<S>> entries;
+  tree.for_each_flow(
+      [&](Arc arc, Mass flow) { entries.emplace_back(arc.row, arc.column, S(weight(flow))); });
+  r.plan.resize(a.size(), b.size());
+  r.plan.setFromTriplets(entries.begin(), entries.end());
+  r.transport_cost = answer.transport_cost;
+  r.f = answer.f.template cast<S>();
+  r.g = answer.g.template cast<S>();
+  r.a = a;
+  r.b = b;
+  r.left_a = VectorX<S>::Zero(a.size());
+  r.left_b = VectorX<S>::Zero(b.size());
+  r.duality_gap = answer.gap;
+  r.marginal_error = answer.marginal_error;
+}
+
+}  // namespace detail
+
 /// The network simplex as a value that monge::iterate drives: for stepping by hand, checkpoints and
 /// resumption. One native step is one pivot; the first also makes the start, which reads the cost
 /// once (dense or lazy) and goes on where a time limit cut it. Owns its cost and marginals; it is
@@ -183,26 +209,8 @@ class Exact {
   [[nodiscard]] ExactResult<S> result(Outcome<State> const& run) const {
     detail::ExactAnswer<W> const& answer = run.state.answer;
     ExactResult<S> r;
-    std::vector<Eigen::Triplet<S>> entries;
-    auto const collect = [&](detail::Arc arc, detail::Mass flow) {
-      entries.emplace_back(arc.row, arc.column, S(problem_.weight(flow)));
-    };
-    if (run.state.started) {
-      run.state.tree.for_each_flow(collect);
-    } else {
-      corner().for_each_flow(collect);
-    }
-    r.plan.resize(problem_.n(), problem_.m());
-    r.plan.setFromTriplets(entries.begin(), entries.end());
-    r.transport_cost = answer.transport_cost;
-    r.f = answer.f.template cast<S>();
-    r.g = answer.g.template cast<S>();
-    r.a = problem_.a;
-    r.b = problem_.b;
-    r.left_a = VectorX<S>::Zero(problem_.n());
-    r.left_b = VectorX<S>::Zero(problem_.m());
-    r.duality_gap = answer.gap;
-    r.marginal_error = answer.marginal_error;
+    detail::fill_result(r, run.state.started ? run.state.tree : corner(), answer, problem_.a,
+                        problem_.b, [this](detail::Mass flow) { return problem_.weight(flow); });
     r.status = run.status;
     r.iterations = run.state.iterations;
     r.seconds = run.statistics.seconds;

@@ -74,19 +74,8 @@ ExactResult<S> solve_sparse(Eigen::SparseMatrix<S, order, Position> const& cost,
       iterate(method, {options.max_iterations, options.max_seconds, options.observe_every},
               std::forward<Watch>(observer));
   ExactResult<S> r;
-  std::vector<Eigen::Triplet<S>> entries;
-  method.for_each_flow(state, [&](Arc arc, Mass flow) {
-    entries.emplace_back(arc.row, arc.column, S(method.weight(flow)));
-  });
-  r.plan.resize(size.rows, size.cols);
-  r.plan.setFromTriplets(entries.begin(), entries.end());
-  r.transport_cost = state.transport_cost;
-  r.f = state.f.template cast<S>();
-  r.g = state.g.template cast<S>();
-  r.a = method.a();
-  r.b = method.b();
-  r.duality_gap = state.gap;
-  r.marginal_error = state.marginal_error;
+  fill_result(r, state.simplex.tree, state.answer, method.a(), method.b(),
+              [&](Mass flow) { return method.weight(flow); });
   r.status = status;
   r.iterations = statistics.iterations;
   r.seconds = statistics.seconds;

@@ -20,6 +20,44 @@ struct ExactAnswer {
   bool tight = false;        // and the gap is at rounding
 };
 
+/// Cost and marginals of the plan that a tree carries, by the price of an arc and the weight of a
+/// flow. Marginals hold if they do to 8 (n + m) u of the mass.
+template <RealScalar S, class Price, class Weight>
+void measure_plan(TransportTree<wide_t<S>> const& tree, VectorX<S> const& a, VectorX<S> const& b,
+                  wide_t<S> mass, Price const& price, Weight const& weight,
+                  ExactAnswer<wide_t<S>>& x) {
+  using W = wide_t<S>;
+  VectorX<W> rows = VectorX<W>::Zero(a.size()), columns = VectorX<W>::Zero(b.size());
+  x.transport_cost = 0;
+  tree.for_each_flow([&](Arc arc, Mass flow) {
+    W const carried = weight(flow);
+    rows(arc.row) += carried;
+    columns(arc.column) += carried;
+    x.transport_cost += carried * price(arc);
+  });
+  x.marginal_error = double(((rows - a.template cast<W>()).cwiseAbs().sum() +
+                             (columns - b.template cast<W>()).cwiseAbs().sum()) /
+                            mass);
+  x.transported = x.marginal_error <= 8 * W(a.size() + b.size()) * W(unit_roundoff<S>);
+}
+
+/// The gap between a plan that was measured and the feasible potentials x.f, x.g; it is tight if at
+/// most 64 u (|cost| + sum a |f| + sum b |g|).
+template <RealScalar S, class Price, class Weight>
+void measure_gap(TransportTree<wide_t<S>> const& tree, VectorX<S> const& a, VectorX<S> const& b,
+                 Price const& price, Weight const& weight, ExactAnswer<wide_t<S>>& x) {
+  using W = wide_t<S>;
+  if (!x.transported) return;
+  x.gap = 0;
+  tree.for_each_flow([&](Arc arc, Mass flow) {
+    W const slack = price(arc) - x.f(arc.row) - x.g(arc.column);
+    x.gap += weight(flow) * std::max(W(0), slack);
+  });
+  W const size = std::abs(x.transport_cost) + a.template cast<W>().dot(x.f.cwiseAbs()) +
+                 b.template cast<W>().dot(x.g.cwiseAbs());
+  x.tight = x.gap <= 64 * W(unit_roundoff<S>) * size;
+}
+
 /// Certifies the plan of a tree. Reads the cost once, twice if there are rows without mass.
 template <CostOperator C>
 class ExactCertificate {
@@ -56,30 +94,17 @@ class ExactCertificate {
   [[nodiscard]] Index m() const { return problem_.m(); }
 
   void measure_plan(TransportTree<W> const& tree, ExactAnswer<W>& x) const {
-    VectorX<W> rows = VectorX<W>::Zero(n()), columns = VectorX<W>::Zero(m());
-    x.transport_cost = 0;
-    tree.for_each_flow([&](Arc arc, Mass flow) {
-      W const weight = problem_.weight(flow);
-      rows(arc.row) += weight;
-      columns(arc.column) += weight;
-      x.transport_cost += weight * problem_.price(arc);
-    });
-    x.marginal_error = double(((rows - problem_.a.template cast<W>()).cwiseAbs().sum() +
-                               (columns - problem_.b.template cast<W>()).cwiseAbs().sum()) /
-                              problem_.mass);
-    x.transported = x.marginal_error <= 8 * W(n() + m()) * W(unit_roundoff<S>);
+    detail::measure_plan(tree, problem_.a, problem_.b, problem_.mass, price(), weight(), x);
+  }
+  void measure_gap(TransportTree<W> const& tree, ExactAnswer<W>& x) const {
+    detail::measure_gap(tree, problem_.a, problem_.b, price(), weight(), x);
   }
 
-  void measure_gap(TransportTree<W> const& tree, ExactAnswer<W>& x) const {
-    if (!x.transported) return;
-    x.gap = 0;
-    tree.for_each_flow([&](Arc arc, Mass flow) {
-      W const slack = problem_.price(arc) - x.f(arc.row) - x.g(arc.column);
-      x.gap += problem_.weight(flow) * std::max(W(0), slack);
-    });
-    W const size = std::abs(x.transport_cost) + problem_.a.template cast<W>().dot(x.f.cwiseAbs()) +
-                   problem_.b.template cast<W>().dot(x.g.cwiseAbs());
-    x.tight = x.gap <= 64 * W(unit_roundoff<S>) * size;
+  [[nodiscard]] auto price() const {
+    return [this](Arc arc) { return problem_.price(arc); };
+  }
+  [[nodiscard]] auto weight() const {
+    return [this](Mass flow) { return problem_.weight(flow); };
   }
 
   /// f from the tree, g_j = min_i C_ij - f_i; rows without mass get the largest f that this allows.

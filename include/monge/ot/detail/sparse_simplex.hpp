@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <monge/core/iterate.hpp>
+#include <monge/ot/detail/exact_answer.hpp>
 #include <monge/ot/detail/exact_problem.hpp>
 #include <monge/ot/sinkhorn.hpp>
 
@@ -183,9 +184,7 @@ struct SparseExactState {
   SparseSimplexState<W> simplex;
   bool started = false;
 
-  VectorX<W> f, g;  ///< potentials of the answer, feasible everywhere
-  W transport_cost = 0, gap = infinity;
-  double marginal_error = infinity;
+  ExactAnswer<W> answer;  ///< written by finish
 };
 
 /// `exact` on the allowed pairs of a sparse cost as an iterative method. One native step is one
@@ -224,26 +223,16 @@ class SparseExactMethod {
     begin(state);
     state.simplex.tree.refresh([this](Arc arc) { return arcs_.price(arc); });
     state.simplex.since_refresh = 0;
-    measure_plan(state);
-    W const allowed = 8 * W(n() + m()) * W(unit_roundoff<S>);
-    bool const transported = state.marginal_error <= allowed;
-    make_feasible(state, status == Status::converged && transported);
-    state.gap = transported ? W(0) : W(infinity);
-    for_each_flow(state, [&](Arc arc, Mass flow) {
-      W const slack = arcs_.price(arc) - state.f(arc.row) - state.g(arc.column);
-      state.gap += weight(flow) * std::max(W(0), slack);
-    });
-    W const size = std::abs(state.transport_cost) + a_.template cast<W>().dot(state.f.cwiseAbs()) +
-                   b_.template cast<W>().dot(state.g.cwiseAbs());
+    ExactAnswer<W> x;
+    auto const price = [this](Arc arc) { return arcs_.price(arc); };
+    auto const carried = [this](Mass flow) { return weight(flow); };
+    measure_plan(state.simplex.tree, a_, b_, mass_, price, carried, x);
+    make_feasible(state.simplex.tree, status == Status::converged && x.transported, x);
+    measure_gap(state.simplex.tree, a_, b_, price, carried, x);
+    state.answer = std::move(x);
     if (status != Status::converged) return status;
-    if (!transported) return Status::infeasible;
-    return state.gap <= 64 * W(unit_roundoff<S>) * size ? status : Status::precision_limit;
-  }
-
-  /// Calls visit(arc, flow) for the arcs of the plan.
-  template <class Visit>
-  void for_each_flow(SparseExactState<W> const& state, Visit&& visit) const {
-    state.simplex.tree.for_each_flow(visit);
+    if (!state.answer.transported) return Status::infeasible;
+    return state.answer.tight ? status : Status::precision_limit;
   }
 
  private:
@@ -339,53 +328,38 @@ class SparseExactMethod {
     return forest;
   }
 
-  void measure_plan(SparseExactState<W>& state) const {
-    VectorX<W> rows = VectorX<W>::Zero(n()), columns = VectorX<W>::Zero(m());
-    state.transport_cost = 0;
-    for_each_flow(state, [&](Arc arc, Mass flow) {
-      rows(arc.row) += weight(flow);
-      columns(arc.column) += weight(flow);
-      state.transport_cost += weight(flow) * arcs_.price(arc);
-    });
-    state.marginal_error = double(((rows - a_.template cast<W>()).cwiseAbs().sum() +
-                                   (columns - b_.template cast<W>()).cwiseAbs().sum()) /
-                                  mass_);
-  }
-
   /// f from the tree, g_j = min_i C_ij - f_i; rows without mass get the largest f that this allows.
-  void make_feasible(SparseExactState<W>& state, bool optimal) const {
-    TransportTree<W> const& tree = state.simplex.tree;
-    state.f = tree.potential.head(n());
-    state.g = tree.potential.tail(m());
-    if (optimal && tree.lacking_parts > 0) lower_lacking_parts(state);
+  void make_feasible(TransportTree<W> const& tree, bool optimal, ExactAnswer<W>& x) const {
+    x.f = tree.potential.head(n());
+    x.g = tree.potential.tail(m());
+    if (optimal && tree.lacking_parts > 0) lower_lacking_parts(tree, x);
     VectorX<W> least = VectorX<W>::Constant(n(), none);
     for (Index j = 0; j < m(); ++j) {
-      W const low = column_minimum(j, state.f);
-      state.g(j) = low < none ? low : W(0);
+      W const low = column_minimum(j, x.f);
+      x.g(j) = low < none ? low : W(0);
       for (std::size_t k = arcs_.begin(j); k < arcs_.end(j); ++k) {
         W& f = least(arcs_.row[k]);
-        f = std::min(f, arcs_.cost[k] - state.g(j));
+        f = std::min(f, arcs_.cost[k] - x.g(j));
       }
     }
     for (Index i = 0; i < n(); ++i) {
-      if (state.f(i) == -none) state.f(i) = least(i) < none ? least(i) : W(0);
+      if (x.f(i) == -none) x.f(i) = least(i) < none ? least(i) : W(0);
     }
   }
 
   /// Artificial arcs that carry no more than rounding left over still part the tree. The potentials
   /// of the lacking parts fall together until no arc out of them is violated.
-  void lower_lacking_parts(SparseExactState<W>& state) const {
-    TransportTree<W> const& tree = state.simplex.tree;
+  void lower_lacking_parts(TransportTree<W> const& tree, ExactAnswer<W>& x) const {
     W fall = 0;
     for (Index j = 0; j < m(); ++j) {
       if (!has_column(j) || tree.at(int(n() + j)).lacking) continue;
       for (std::size_t k = arcs_.begin(j); k < arcs_.end(j); ++k) {
         if (!tree.at(arcs_.row[k]).lacking) continue;
-        fall = std::max(fall, state.g(j) + state.f(arcs_.row[k]) - arcs_.cost[k]);
+        fall = std::max(fall, x.g(j) + x.f(arcs_.row[k]) - arcs_.cost[k]);
       }
     }
     for (Index i = 0; i < n(); ++i) {
-      if (tree.at(int(i)).lacking) state.f(i) -= fall;
+      if (tree.at(int(i)).lacking) x.f(i) -= fall;
     }
   }
 

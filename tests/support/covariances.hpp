@@ -3,10 +3,10 @@
 #pragma once
 
 #include <Eigen/Core>
-#include <Eigen/QR>
 
 #include <cmath>
 
+#include "support/orthogonal.hpp"
 #include "support/problems.hpp"
 
 namespace support {
@@ -14,8 +14,7 @@ namespace support {
 /// A random orthogonal n x n matrix.
 template <class S = double>
 Eigen::Matrix<S, -1, -1> rotation(Eigen::Index n, std::uint64_t seed) {
-  Eigen::Matrix<S, -1, -1> const X = points<S>(n, n, seed);
-  return Eigen::HouseholderQR<Eigen::Matrix<S, -1, -1>>(X).householderQ();
+  return orthonormal<S>(points<S>(n, n, seed));
 }
 
 /// Eigenvalues from 1 down to 1 / condition in equal ratios, in random directions.

@@ -16,6 +16,7 @@
 #include <monge/ot/exact_points.hpp>
 #include <monge/ot/exact_sparse.hpp>
 #include <monge/ot/grid.hpp>
+#include <monge/ot/ground_cost.hpp>
 #include <monge/ot/max_sliced_wasserstein.hpp>
 #include <monge/ot/plan.hpp>
 #include <monge/ot/position_gradient.hpp>

@@ -29,7 +29,6 @@
 #pragma once
 
 #include <Eigen/Core>
-#include <Eigen/Eigenvalues>
 
 #include <algorithm>
 #include <cmath>
@@ -41,6 +40,7 @@
 
 #include <monge/core/certify.hpp>
 #include <monge/core/parallel.hpp>
+#include <monge/linalg/detail/symmetric_eigen.hpp>
 #include <monge/ot/detail/projected_pair.hpp>
 #include <monge/ot/detail/sphere_ascent.hpp>
 #include <monge/ot/directions.hpp>
@@ -258,9 +258,13 @@ class MaxSliced {
       M.template selfadjointView<Eigen::Lower>().rankUpdate(z, weight * longer);
     });
     if (!M.allFinite()) return W(infinity);
-    Eigen::SelfAdjointEigenSolver<MatrixX<W>> const eigen(M);
-    leading = eigen.eigenvectors().col(pair_.d() - 1);
-    W const largest = std::max(eigen.eigenvalues()(pair_.d() - 1), W(0));
+    M.template triangularView<Eigen::StrictlyUpper>() = M.transpose();
+    MatrixX<W> vectors;
+    VectorX<W> values;
+    linalg::detail::EigenWork<VectorX<W>> work;
+    linalg::detail::symmetric_eigen(M, values, vectors, work);
+    leading = vectors.col(pair_.d() - 1);
+    W const largest = std::max(values(pair_.d() - 1), W(0));
     if (p >= 2) return largest;
     W const mass = W(pair_.mass());
     return mass * std::pow(largest / mass, p / 2);

@@ -19,9 +19,11 @@
 #include <cmath>
 
 #include <monge/core/types.hpp>
-#include <monge/spd/detail/symmetric_eigen.hpp>
+#include <monge/linalg/detail/symmetric_eigen.hpp>
 
 namespace monge::spd::detail {
+
+using linalg::detail::EigenWork, linalg::detail::rotate, linalg::detail::symmetric_eigen;
 
 /// The plain square type of an expression: of fixed size if any of its two sizes is fixed.
 template <class T>

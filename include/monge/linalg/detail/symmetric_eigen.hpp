@@ -8,11 +8,14 @@
 
 #include <Eigen/Core>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include <monge/core/types.hpp>
 
-namespace monge::spd::detail {
+namespace monge::linalg::detail {
 
 /// Columns p and q of X turn: x <- cosine x - sine y, y <- sine x + cosine y.
 template <class Matrix, class S>
@@ -139,4 +142,4 @@ void symmetric_eigen(Matrix& A, Vector& d, Matrix& Q, EigenWork<Vector>& work) {
   }
 }
 
-}  // namespace monge::spd::detail
+}  // namespace monge::linalg::detail

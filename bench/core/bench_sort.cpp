@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Sorting normal deviates and deviates with heavy tails, alone, with the permutation, and from the
-// permutation of nearly the same entries, beside std::sort. Counters: nanoseconds per entry, and
-// whether the result is sorted. Compare bench/peers/core_sort.py.
+// permutation of nearly the same entries, beside std::sort and, where CMake finds it, the
+// vectorised sort of Highway (Debian: libhwy-dev). Counters: seconds per entry, and whether the
+// result is sorted. Compare bench/peers/core_sort.py, whose NumPy 2 sorts by x86-simd-sort.
 #include <algorithm>
 #include <benchmark/benchmark.h>
 #include <chrono>
@@ -9,6 +10,10 @@
 #include <cstdint>
 #include <random>
 #include <vector>
+
+#ifdef MONGE_HIGHWAY
+#include <hwy/contrib/sort/vqsort.h>
+#endif
 
 #include <monge/core/detail/sort.hpp>
 
@@ -70,6 +75,17 @@ void standard(benchmark::State& state) {
   });
 }
 
+#ifdef MONGE_HIGHWAY
+template <class S, Family family>
+void highway(benchmark::State& state) {
+  Index const n = state.range(0);
+  hwy::Sorter const sorter;
+  run<S>(state, family, [&](S* x, std::size_t, double& seconds) {
+    seconds = seconds_of([&] { sorter(x, std::size_t(n), hwy::SortAscending()); });
+  });
+}
+#endif
+
 template <class S, Family family>
 void keys(benchmark::State& state) {
   Index const n = state.range(0);
@@ -123,6 +139,12 @@ BENCHMARK_TEMPLATE(keys, double, heavy)->Apply(sizes);
 BENCHMARK_TEMPLATE(with_order, double, normal)->Apply(sizes);
 BENCHMARK_TEMPLATE(with_order, double, heavy)->Apply(sizes);
 BENCHMARK_TEMPLATE(with_previous, double, normal)->Apply(sizes);
+#ifdef MONGE_HIGHWAY
+BENCHMARK_TEMPLATE(highway, double, normal)->Apply(sizes);
+BENCHMARK_TEMPLATE(highway, double, heavy)->Apply(sizes);
+BENCHMARK_TEMPLATE(highway, float, normal)->Apply(sizes);
+BENCHMARK_TEMPLATE(highway, float, heavy)->Apply(sizes);
+#endif
 BENCHMARK_TEMPLATE(standard, float, normal)->Apply(sizes);
 BENCHMARK_TEMPLATE(keys, float, normal)->Apply(sizes);
 BENCHMARK_TEMPLATE(keys, float, heavy)->Apply(sizes);

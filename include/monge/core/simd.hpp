@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include <monge/core/types.hpp>
 
@@ -61,6 +62,48 @@ pack_t<S> load(S const* from) {
   return pack;
 }
 
+/// Holds a pack in a register: compilers that take operands from memory would otherwise read what a
+/// loop uses four times four times.
+template <class V>
+void hold([[maybe_unused]] V& pack) {
+#if defined(__GNUC__) && defined(__AVX512F__)
+  if constexpr (sizeof(V) == register_bytes) asm("" : "+v"(pack));
+#elif defined(__GNUC__) && defined(__SSE2__)
+  if constexpr (sizeof(V) == register_bytes) asm("" : "+x"(pack));
+#endif
+}
+
+namespace detail {
+
+/// Swaps the off-diagonal parts of the 2 h x 2 h blocks of which the square of packs consists.
+template <int h, class V, int... k>
+void swap_parts(V* rows, std::integer_sequence<int, k...>) {
+  constexpr int n = int(sizeof...(k));
+  auto const swap = [rows](auto first) {
+    constexpr int i = decltype(first)::value;
+    if constexpr (i / h % 2 == 0) {
+      V const upper = rows[i], lower = rows[i + h];
+      rows[i] = __builtin_shufflevector(upper, lower, (k / h % 2 == 0 ? k : n + k - h)...);
+      rows[i + h] = __builtin_shufflevector(upper, lower, (k / h % 2 == 0 ? k + h : n + k)...);
+    }
+  };
+  (swap(std::integral_constant<int, k>{}), ...);
+}
+
+}  // namespace detail
+
+/// Transposes a square of packs.
+template <class S>
+void transpose([[maybe_unused]] pack_t<S> (&rows)[lanes<S>]) {
+#if defined(__GNUC__)
+  constexpr auto all = std::make_integer_sequence<int, lanes<S>>{};
+  if constexpr (lanes<S> >= 2) detail::swap_parts<1>(rows, all);
+  if constexpr (lanes<S> >= 4) detail::swap_parts<2>(rows, all);
+  if constexpr (lanes<S> >= 8) detail::swap_parts<4>(rows, all);
+  if constexpr (lanes<S> >= 16) detail::swap_parts<8>(rows, all);
+#endif
+}
+
 /// A pack of floats from the packs of doubles part(0), part(1), ... that hold its lanes in order.
 template <class Part>
 pack_t<float> narrow(Part&& part) {
@@ -77,6 +120,14 @@ pack_t<float> narrow(Part&& part) {
 #endif
 #else
   return float(part(0));
+#endif
+}
+
+/// Asks for the cache line of an address that is read soon; any address will do.
+template <class S>
+void prefetch([[maybe_unused]] S const* address) {
+#if defined(__GNUC__)
+  __builtin_prefetch(address);
 #endif
 }
 

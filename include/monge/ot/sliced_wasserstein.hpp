@@ -10,8 +10,7 @@
 /// is the same in exact arithmetic and keeps digits when clouds are far apart.
 ///
 /// Cost: O(L (d + 1) (n + m)) for L directions: two products and two bucket sorts per direction;
-/// memory O((d + 8) (n + m)), for the points in another layout and the projections of a block of
-/// directions. With derivatives
+/// memory O(8 to 64 (n + m)), for the projections of a block of directions. With derivatives
 /// the sorts carry their permutation and one more product leads back to the points. The gaussian
 /// control adds O(d^2 (n + m)) once it is chosen, and what is said in detail/gaussian_slices.hpp.
 ///
@@ -104,21 +103,22 @@ struct SlicedWorkspace {
 namespace detail {
 
 template <RealScalar S>
-using Cloud = Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>>;
-
-template <RealScalar S>
 void check_cloud(std::string_view name, Cloud<S> const& X) {
   using monge::detail::require;
   require(X.cols() > 0, "sliced_wasserstein: ", name, " has no points; it needs at least one");
   require(X.rows() > 0, "sliced_wasserstein: ", name,
           " has no rows; points are columns and need at least one coordinate");
-  for (Index k = 0; k < X.cols(); ++k) {
-    S sum = 0;
-    for (Index i = 0; i < X.rows(); ++i) sum += X(i, k) - X(i, k);
-    if (sum == 0) continue;
-    for (Index i = 0; i < X.rows(); ++i) {
-      require(std::isfinite(X(i, k)), "sliced_wasserstein: ", name, "(", i, ", ", k, ") is ",
-              X(i, k), "; points must be finite");
+}
+
+/// A look at all points is spared if their mean is finite.
+template <RealScalar S>
+void check_finite(std::string_view name, CentredCloud<S> const& X) {
+  if (X.mean.allFinite()) return;
+  for (Index k = 0; k < X.size; ++k) {
+    for (Index i = 0; i < X.dimension; ++i) {
+      S const x = X.points[k * X.stride + i];
+      monge::detail::require(std::isfinite(x), "sliced_wasserstein: ", name, "(", i, ", ", k,
+                             ") is ", x, "; points must be finite");
     }
   }
 }
@@ -135,33 +135,40 @@ void check_clouds(Cloud<S> const& X, Cloud<S> const& Y) {
                          "; together they must be fewer than 2^31");
 }
 
-/// The gradient of a cloud from its slopes and from the derivatives with respect to its mean
-/// (`shift`) and, halved, its covariance (`turn`), times the mass.
+/// The gradient of a cloud (d x n): what the slopes gave, plus the derivatives with respect to its
+/// mean (`shift`) and, halved, its covariance (`turn`), all times the mass.
 template <RealScalar S>
-void finish_gradient(SlicedCloud<S>& cloud, VectorX<double> const& shift,
-                     MatrixX<double> const& turn, double mass, MatrixX<S>& gradient) {
-  PackedCloud<S> const& points = cloud.points;
+void finish_gradient(CentredCloud<S> const& points, VectorX<double> const& shift,
+                     MatrixX<double> const& turn, double mass, Parallel const& parallel,
+                     MatrixX<S>& gradient) {
   Index const d = points.dimension;
-  MatrixX<S> const factors = turn.template cast<S>();
   VectorX<double> base = shift;
   for (Index j = 0; j < turn.cols(); ++j) base -= points.remainder(j) * turn.col(j);
-  gradient.resize(d, points.size);
-  VectorX<S> extra = VectorX<S>::Zero(d * tile_width<S>);
-  for (Index t = 0; t < points.tiles(); ++t) {
-    if (turn.size() > 0) {
-      combine<false>(points.tile(t), tile_width<S>, d, factors.data(), Index(1), d, extra.data(),
-                     tile_width<S>, d);
-    }
-    S const* const slopes = cloud.gradient.tile(t);
-    Index const first = t * tile_width<S>, count = std::min(tile_width<S>, points.size - first);
-    for (Index k = 0; k < count; ++k) {
-      S const share = S(points.weight(first + k));
-      for (Index i = 0; i < d; ++i) {
-        S const own = share * (extra(i * tile_width<S> + k) + S(base(i)));
-        gradient(i, first + k) = S(mass) * (slopes[i * tile_width<S> + k] + own);
+  VectorX<S> const constant = base.template cast<S>();
+  Panels<S> panels;
+  if (turn.size() > 0) {
+    panels.assign(MatrixX<S>(turn.template cast<S>()), 0, d, [](Index) { return S(1); });
+  }
+  constexpr Index block = 8 * tile_columns;
+  Index const chunks = std::clamp<Index>(points.size / 512, 1, 16);
+  monge::detail::parallel_for(parallel, chunks, [&](Index chunk, int) {
+    MatrixX<S> x(d, block), extra = MatrixX<S>::Zero(d, block);
+    Index const end = points.size * (chunk + 1) / chunks;
+    for (Index first = points.size * chunk / chunks; first < end; first += block) {
+      Index const count = std::min(block, end - first);
+      if (turn.size() > 0) {
+        points.copy(first, block, x.data(), 1, d);
+        panels.multiply({x.data(), 1, d}, count, extra.data(), d, false);
+      }
+      for (Index k = 0; k < count; ++k) {
+        S const share = S(points.weight(first + k));
+        for (Index i = 0; i < d; ++i) {
+          S& entry = gradient(i, first + k);
+          entry = S(mass) * (entry + share * (extra(i, k) + constant(i)));
+        }
       }
     }
-  }
+  });
 }
 
 /// The time of the moments that the gaussian control needs over that of the slices, from counts.
@@ -196,55 +203,55 @@ SlicedWassersteinResult<S> sliced_wasserstein(Cloud<S> const& X, Cloud<S> const&
 
   SlicedWorkspace<S> own;
   SlicedWorkspace<S>& work = kept ? *kept : own;
-  SlicedCloud<S>&x = work.x, &y = work.y;
+  CentredCloud<S> x(X), y(Y);
   double mass = 1, unit = 0;
-  for (SlicedCloud<S>* cloud : {&x, &y}) {
-    cloud->points.weights.resize(0);
-    cloud->points.masses.clear();
-  }
   if (a.size() > 0) {
     wide_t<S> const total = balance<S>("sliced_wasserstein", monge::detail::Shape{n, m}, a, b);
     mass = double(total);
-    x.points.masses.resize(std::size_t(n));
-    y.points.masses.resize(std::size_t(m));
-    unit = std::ldexp(1.0, integer_masses<S>(a, b, total, x.points.masses.data(),
-                                             y.points.masses.data())) /
-           mass;
-    x.points.weights = a.template cast<double>();
-    y.points.weights = b.template cast<double>();
-    x.points.weights /= x.points.weights.sum();
-    y.points.weights /= y.points.weights.sum();
+    x.masses.resize(std::size_t(n));
+    y.masses.resize(std::size_t(m));
+    unit = std::ldexp(1.0, integer_masses<S>(a, b, total, x.masses.data(), y.masses.data())) / mass;
+    x.weights = a.template cast<double>();
+    y.weights = b.template cast<double>();
+    x.weights /= x.weights.sum();
+    y.weights /= y.weights.sum();
   }
-  x.points.measure_mean(X);
-  y.points.measure_mean(Y);
-  VectorX<double> const between = (x.points.mean + y.points.mean) / 2;
-  SliceTask task{.p = options.p,
-                 .slopes_x = options.answer != SlicedAnswer::value,
-                 .slopes_y = options.answer == SlicedAnswer::gradients};
+  x.measure_mean();
+  y.measure_mean();
+  check_finite("X", x);
+  check_finite("Y", y);
+  VectorX<double> const between = (x.mean + y.mean) / 2;
+  SlicedWassersteinResult<S> r;
+  SlicedSide<S> const side_x{x, work.x,
+                             options.answer != SlicedAnswer::value ? &r.gradient_x : nullptr};
+  SlicedSide<S> const side_y{y, work.y,
+                             options.answer == SlicedAnswer::gradients ? &r.gradient_y : nullptr};
+  bool const slopes = side_x.gradient != nullptr;
+  SliceTask task{.p = options.p};
   task.keep_orders = kept != nullptr;
   task.orders_known = kept && work.theta.rows() == d && work.theta.cols() == L &&
-                      work.theta == set.theta && x.orders.size() == std::size_t(n * L) &&
-                      y.orders.size() == std::size_t(m * L);
-  x.points.assign(X, squared ? x.points.mean : between);
-  y.points.assign(Y, squared ? y.points.mean : between);
+                      work.theta == set.theta && work.x.orders.size() == std::size_t(n * L) &&
+                      work.y.orders.size() == std::size_t(m * L);
+  x.centre(squared ? x.mean : between);
+  y.centre(squared ? y.mean : between);
 
   Slices slices;
   slices.squared = squared;
-  slices.difference = x.points.mean - y.points.mean;
+  slices.difference = x.mean - y.mean;
   slices.offset.resize(L);
   for (Index l = 0; l < L; ++l) slices.offset(l) = set.theta.col(l).dot(slices.difference);
   slices.w.resize(L);
   if (control == SlicedControl::automatic && !squared) control = SlicedControl::none;
   VectorX<double> factors = fit.weights;
   if (control == SlicedControl::upper_bound) {
-    slices.trace = x.points.mean_square() + y.points.mean_square();
+    slices.trace = x.mean_square() + y.mean_square();
   }
   task.deviations = control == SlicedControl::automatic || control == SlicedControl::gaussian ||
                     control == SlicedControl::upper_bound;
-  if (is_fitted(control) && task.slopes_x) {
+  if (is_fitted(control) && slopes) {
     // alpha takes part in the derivatives, so deviations are needed before the slices.
     if (control == SlicedControl::upper_bound) {
-      auto const deviation = [&](PackedCloud<S> const& cloud) {
+      auto const deviation = [&](CentredCloud<S> const& cloud) {
         MatrixX<double> const C = cloud.covariance(options.parallel);
         Eigen::Array<double, Eigen::Dynamic, 1> s(L);
         for (Index l = 0; l < L; ++l) {
@@ -254,18 +261,19 @@ SlicedWassersteinResult<S> sliced_wasserstein(Cloud<S> const& X, Cloud<S> const&
         }
         return s;
       };
-      slices.s1 = deviation(x.points);
-      slices.s2 = deviation(y.points);
+      slices.s1 = deviation(x);
+      slices.s2 = deviation(y);
       task.deviations = false;
     }
     factors = fitted_weights(fit.weights, deviations(slices, control));
   }
 
-  Slicer<S>(x, y, work.scratch, set.theta, unit, task, options.parallel).run(factors, slices.w);
+  Slicer<S>(side_x, side_y, work.scratch, set.theta, unit, task, options.parallel)
+      .run(factors, slices.w);
   if (kept) work.theta = set.theta;
   if (task.deviations) {
-    slices.s1 = x.deviation;
-    slices.s2 = y.deviation;
+    slices.s1 = work.x.deviation;
+    slices.s2 = work.y.deviation;
   }
   if (control == SlicedControl::automatic) {
     control = best_control(slices, set, fit,
@@ -274,14 +282,13 @@ SlicedWassersteinResult<S> sliced_wasserstein(Cloud<S> const& X, Cloud<S> const&
   GaussianSliceMean gaussian;
   if (control == SlicedControl::gaussian) {
     RandomKey const apart{key.seed, key.stream ^ (std::uint64_t(1) << 63)};
-    gaussian = gaussian_slice_mean(x.points.covariance(options.parallel),
-                                   y.points.covariance(options.parallel), task.slopes_x, apart);
+    gaussian = gaussian_slice_mean(x.covariance(options.parallel), y.covariance(options.parallel),
+                                   slopes, apart);
   }
   SlicedEstimate const z = is_fitted(control)
-                               ? fitted_estimate(slices, set, fit, control, task.slopes_x)
-                               : fixed_estimate(slices, set, fit, control, gaussian, task.slopes_x);
+                               ? fitted_estimate(slices, set, fit, control, slopes)
+                               : fixed_estimate(slices, set, fit, control, gaussian, slopes);
 
-  SlicedWassersteinResult<S> r;
   r.power = wide_t<S>(mass * z.power);
   r.value = std::pow(std::max(r.power, wide_t<S>(0)), wide_t<S>(1 / options.p));
   if (z.standard_error) r.standard_error = mass * *z.standard_error;
@@ -289,9 +296,9 @@ SlicedWassersteinResult<S> sliced_wasserstein(Cloud<S> const& X, Cloud<S> const&
   r.coefficient = z.coefficient;
   r.control_mean = mass * z.control_mean;
   r.slices = mass * slices.whole();
-  if (task.slopes_x) finish_gradient(x, z.shift, z.turn_x, mass, r.gradient_x);
-  if (task.slopes_y) {
-    finish_gradient(y, VectorX<double>(-z.shift), z.turn_y, mass, r.gradient_y);
+  if (slopes) finish_gradient(x, z.shift, z.turn_x, mass, options.parallel, r.gradient_x);
+  if (side_y.gradient) {
+    finish_gradient(y, VectorX<double>(-z.shift), z.turn_y, mass, options.parallel, r.gradient_y);
   }
   if (fit.functions() > 0) set.weights = fit.weights;
   r.directions = std::move(set);

@@ -41,7 +41,7 @@
 #include <numbers>
 
 #include <monge/core/random.hpp>
-#include <monge/ot/detail/packed_cloud.hpp>
+#include <monge/ot/detail/centred_cloud.hpp>
 #include <monge/ot/detail/sliced_estimate.hpp>
 #include <monge/ot/directions.hpp>
 
@@ -263,19 +263,18 @@ inline double sampled_shape_distance(MatrixX<double> const& C1, MatrixX<double> 
   Index const d = C1.rows();
   Index const blocks = (gaussian_directions + d - 1) / d, L = blocks * d;
   Directions const set = orthogonal(d, L, key);
-  PackedCloud<double> columns[2];
   MatrixX<double> forms(L, 2);
   for (int i : {0, 1}) {
     MatrixX<double> const& C = i == 0 ? C1 : C2;
-    columns[i].mean = VectorX<double>::Zero(d);
-    columns[i].assign(C, columns[i].mean);
-    VectorX<double> image(columns[i].padded() * d);
+    CentredCloud<double> columns(C);
+    columns.mean.setZero(d);
+    columns.centre(columns.mean);
+    VectorX<double> image(columns.row() * d);
     for (Index first = 0; first < L; first += d) {
-      columns[i].project(set.theta.col(first).data(), d, 0, columns[i].tiles(), image.data(),
-                         columns[i].padded());
+      columns.project(set.theta.col(first).data(), d, 0, columns.panels(), image.data());
       for (Index l = 0; l < d; ++l) {
         forms(first + l, i) =
-            std::max(0.0, set.theta.col(first + l).dot(image.segment(l * columns[i].padded(), d)));
+            std::max(0.0, set.theta.col(first + l).dot(image.segment(l * columns.row(), d)));
       }
     }
   }

@@ -3,7 +3,7 @@
 /// All slices of a pair of clouds: project, sort, couple; and the way back of the derivatives.
 ///
 /// Directions are taken in blocks that depend on the sizes only. In a block, the projections are
-/// shared out by tiles of points, the sorts by directions, and the derivatives again by tiles,
+/// shared out by panels of points, the sorts by directions, and the derivatives again by panels,
 /// which are complete for all directions before theirs: no two tasks write to the same place, so
 /// results do not depend on the number of threads.
 #pragma once
@@ -17,17 +17,16 @@
 
 #include <monge/core/detail/sort.hpp>
 #include <monge/core/parallel.hpp>
-#include <monge/ot/detail/packed_cloud.hpp>
+#include <monge/ot/detail/centred_cloud.hpp>
+#include <monge/ot/detail/panel_product.hpp>
 #include <monge/ot/detail/quantile_coupling.hpp>
 
 namespace monge::ot::detail {
 
-/// One cloud and all that slicing it needs and reuses.
+/// What slicing a cloud needs and reuses.
 template <RealScalar S>
 struct SlicedCloud {
-  PackedCloud<S> points;
-  PackedCloud<S> gradient;         // sum_l weight_l slope_l(k) theta_l
-  VectorX<S> columns;              // projections, then slopes, of a block of directions
+  VectorX<S> columns;              // projections, later sorted or slopes, of a block of directions
   std::vector<VectorX<S>> sorted;  // one per worker
   std::vector<std::vector<std::int32_t>> order;       // one per worker
   std::vector<std::int32_t> orders;                   // one per direction, if they are kept
@@ -37,14 +36,22 @@ struct SlicedCloud {
 /// Which of its results slicing computes.
 struct SliceTask {
   double p = 2;
-  bool slopes_x = false, slopes_y = false;  // derivatives
   bool deviations = false;
   bool keep_orders = false, orders_known = false;
 };
 
+/// One side of the problem: the points, the work space, and where sum_l factor_l slope_l(k) theta_l
+/// goes (d x n; null: not wanted).
+template <RealScalar S>
+struct SlicedSide {
+  CentredCloud<S> const& points;
+  SlicedCloud<S>& work;
+  MatrixX<S>* gradient;
+};
+
 /// The mean of p_k^2, with weights if there are any.
 template <RealScalar S>
-double mean_square(S const* p, PackedCloud<S> const& cloud) {
+double mean_square(S const* p, CentredCloud<S> const& cloud) {
   double sum = 0;
   if (cloud.weights.size() > 0) {
     for (Index k = 0; k < cloud.size; ++k) sum += cloud.weights(k) * double(p[k]) * double(p[k]);
@@ -74,47 +81,44 @@ template <RealScalar S>
 class Slicer {
  public:
   /// theta (d x L) is kept as a copy.
-  Slicer(SlicedCloud<S>& x, SlicedCloud<S>& y, std::vector<monge::detail::SortScratch<S>>& scratch,
+  Slicer(SlicedSide<S> x, SlicedSide<S> y, std::vector<monge::detail::SortScratch<S>>& scratch,
          MatrixX<double> const& theta, double unit, SliceTask const& task, Parallel const& parallel)
       : x_(x),
         y_(y),
         scratch_(scratch),
         theta_(theta.template cast<S>()),
-        weighted_(theta_.rows(), theta_.cols()),
         unit_(unit),
         task_(task),
         parallel_(parallel) {
-    // A block of projections fits into the second-level cache. At least, it is so wide that reading
-    // the points once per block is not what takes the time.
-    double const bytes = double((x.points.padded() + y.points.padded()) * Index(sizeof(S)));
-    Index const narrowest = std::clamp<Index>(x.points.dimension / 8 * 4, 8, 64);
-    block_ = std::clamp<Index>(Index(double(1 << 22) / bytes) / 4 * 4, narrowest, 64);
-    block_ = std::min(block_, count());
-    prepare(x_, task.slopes_x);
-    prepare(y_, task.slopes_y);
+    // Measured: few directions per block, whose projections stay in a cache of some megabytes, but
+    // so many that reading the points once per block is not what takes the time. Equal blocks.
+    double const bytes = double((x.points.row() + y.points.row()) * Index(sizeof(S)));
+    Index const narrowest = std::clamp<Index>(x.points.dimension / 2, 8, 40);
+    Index const widest = std::clamp<Index>(Index(double(1 << 22) / bytes), narrowest, 64);
+    Index const blocks = (count() + widest - 1) / widest;
+    block_ = std::min(((count() + blocks - 1) / blocks + 3) / 4 * 4, count());
+    prepare(x_);
+    prepare(y_);
     if (scratch_.size() < std::size_t(parallel.workers())) {
       scratch_.resize(std::size_t(parallel.workers()));
     }
   }
 
-  /// values(l) = W_p^p of slice l; the derivatives of sum_l factors(l) values(l) go to the clouds'
+  /// values(l) = W_p^p of slice l; the derivatives of sum_l factors(l) values(l) go to the sides'
   /// `gradient`.
   void run(VectorX<double> const& factors, VectorX<double>& values) {
-    for (Index l = 0; l < count(); ++l) {
-      weighted_.col(l) = theta_.col(l) * S(factors(l));
-    }
     for (Index first = 0; first < count(); first += block_) {
       Index const width = std::min(block_, count() - first);
-      for_tiles(true, true, [&](SlicedCloud<S>& cloud, Index begin, Index end) {
-        cloud.points.project(theta_.col(first).data(), width, begin, end, cloud.columns.data(),
-                             cloud.points.padded());
+      for_panels(true, true, [&](SlicedSide<S> const& side, Index begin, Index end) {
+        side.points.project(theta_.col(first).data(), width, begin, end, side.work.columns.data());
       });
       monge::detail::parallel_for(parallel_, width, [&](Index l, int worker) {
         with_power(task_.p, [&](auto c) { values(first + l) = slice(first + l, l, worker, c); });
       });
-      for_tiles(task_.slopes_x, task_.slopes_y, [&](SlicedCloud<S>& cloud, Index begin, Index end) {
-        cloud.gradient.add_multiples(weighted_.col(first).data(), width, begin, end,
-                                     cloud.columns.data(), cloud.points.padded());
+      if (!x_.gradient && !y_.gradient) continue;
+      weighted_.assign(theta_, first, width, [&](Index l) { return S(factors(first + l)); });
+      for_panels(x_.gradient, y_.gradient, [&](SlicedSide<S> const& side, Index begin, Index end) {
+        add_slopes(side, width, begin, end, first > 0);
       });
     }
   }
@@ -122,36 +126,53 @@ class Slicer {
  private:
   [[nodiscard]] Index count() const { return theta_.cols(); }
 
-  void prepare(SlicedCloud<S>& cloud, bool slopes) const {
-    Index const n = cloud.points.size;
+  void prepare(SlicedSide<S> const& side) const {
+    Index const n = side.points.size;
+    SlicedCloud<S>& work = side.work;
     std::size_t const workers = std::size_t(parallel_.workers());
-    cloud.columns.resize(cloud.points.padded() * block_);
-    if (cloud.sorted.size() < workers) cloud.sorted.resize(workers);
-    if (cloud.order.size() < workers) cloud.order.resize(workers);
-    for (VectorX<S>& sorted : cloud.sorted) {
-      if (sorted.size() < n) sorted.resize(n);
+    if (work.columns.size() < side.points.row() * block_) {
+      work.columns.resize(side.points.row() * block_);
     }
-    for (auto& order : cloud.order) {
+    if (work.sorted.size() < workers) work.sorted.resize(workers);
+    if (work.order.size() < workers) work.order.resize(workers);
+    for (VectorX<S>& sorted : work.sorted) {
+      if (side.gradient && sorted.size() < n) sorted.resize(n);
+    }
+    for (auto& order : work.order) {
       if (order.size() < std::size_t(n)) order.resize(std::size_t(n));
     }
-    if (slopes) cloud.gradient.resize(cloud.points.dimension, n);
-    if (task_.keep_orders) cloud.orders.resize(std::size_t(n * count()));
-    if (task_.deviations) cloud.deviation.resize(count());
+    if (side.gradient) side.gradient->resize(side.points.dimension, n);
+    if (task_.keep_orders) work.orders.resize(std::size_t(n * count()));
+    if (task_.deviations) work.deviation.resize(count());
   }
 
-  /// body(cloud, begin, end) over ranges of tiles of the clouds that are wanted.
+  /// body(side, begin, end) over ranges of panels of the clouds that are wanted.
   template <class Body>
-  void for_tiles(bool x, bool y, Body const& body) const {
-    auto const chunks = [](SlicedCloud<S> const& cloud) {
-      return std::min<Index>((cloud.points.tiles() + 7) / 8, 16);
+  void for_panels(bool x, bool y, Body const& body) const {
+    auto const chunks = [](SlicedSide<S> const& side) {
+      return std::min<Index>((side.points.padded() + 511) / 512, 16);
     };
     Index const of_x = x ? chunks(x_) : 0, of_y = y ? chunks(y_) : 0;
     monge::detail::parallel_for(parallel_, of_x + of_y, [&](Index task, int) {
-      SlicedCloud<S>& cloud = task < of_x ? x_ : y_;
+      SlicedSide<S> const& side = task < of_x ? x_ : y_;
       Index const chunk = task < of_x ? task : task - of_x, parts = task < of_x ? of_x : of_y;
-      Index const tiles = cloud.points.tiles();
-      body(cloud, tiles * chunk / parts, tiles * (chunk + 1) / parts);
+      Index const panels = side.points.panels();
+      body(side, panels * chunk / parts, panels * (chunk + 1) / parts);
     });
+  }
+
+  /// gradient(:, k) (+)= sum_l factor_l slope_l(k) theta_l for the points of some panels.
+  void add_slopes(SlicedSide<S> const& side, Index width, Index begin, Index end,
+                  bool accumulate) const {
+    Index const d = side.points.dimension, row = side.points.row();
+    // The slopes of some panels at a time stay in the first-level cache.
+    Index const step =
+        tile_rows<S> * std::max<Index>(1, 16384 / Index(sizeof(S)) / (tile_rows<S> * width));
+    Index const last = std::min(end * tile_rows<S>, side.points.size);
+    for (Index k = begin * tile_rows<S>; k < last; k += step) {
+      weighted_.multiply({side.work.columns.data() + k, row, 1}, std::min(step, last - k),
+                         side.gradient->data() + k * d, d, accumulate);
+    }
   }
 
   /// The sorted projections of a cloud and, if asked for, their order.
@@ -160,65 +181,70 @@ class Slicer {
     std::int32_t const* order;
     S* slopes;
   };
-  Sorted sort(SlicedCloud<S>& cloud, Index l, Index column, int worker, bool slopes) const {
-    Index const n = cloud.points.size;
-    S* const from = cloud.columns.data() + column * cloud.points.padded();
-    S* const to = cloud.sorted[std::size_t(worker)].data();
-    std::int32_t* order = cloud.order[std::size_t(worker)].data();
+  Sorted sort(SlicedSide<S> const& side, Index l, Index column, int worker) const {
+    Index const n = side.points.size;
+    SlicedCloud<S>& work = side.work;
+    S* const from = work.columns.data() + column * side.points.row();
+    std::int32_t* order = work.order[std::size_t(worker)].data();
     auto& scratch = scratch_[std::size_t(worker)];
     if (task_.deviations) {
-      double const mean = double(theta_.col(l).template cast<double>().dot(cloud.points.remainder));
-      cloud.deviation(l) = std::sqrt(std::max(0.0, mean_square(from, cloud.points) - mean * mean));
+      double const mean = double(theta_.col(l).template cast<double>().dot(side.points.remainder));
+      work.deviation(l) = std::sqrt(std::max(0.0, mean_square(from, side.points) - mean * mean));
     }
-    std::copy_n(from, n, to);
+    S* to = from;
+    if (side.gradient) {  // slopes take the place of the projections
+      to = work.sorted[std::size_t(worker)].data();
+      std::copy_n(from, n, to);
+    }
     if (task_.keep_orders) {
-      order = cloud.orders.data() + l * n;
+      order = work.orders.data() + l * n;
       task_.orders_known ? monge::detail::sort_with_previous_order(to, order, n, scratch)
                          : monge::detail::sort_with_order(to, order, n, scratch);
-    } else if (slopes || !cloud.points.masses.empty()) {
+    } else if (side.gradient || !side.points.masses.empty()) {
       monge::detail::sort_with_order(to, order, n, scratch);
     } else {
       monge::detail::sort(to, n, scratch);
     }
-    return {to, order, slopes ? from : nullptr};
+    return {to, order, side.gradient ? from : nullptr};
   }
 
   template <class Power>
   double slice(Index l, Index column, int worker, Power c) const {
-    Index const n = x_.points.size, m = y_.points.size;
-    Sorted const x = sort(x_, l, column, worker, task_.slopes_x);
-    Sorted const y = sort(y_, l, column, worker, task_.slopes_y);
-    if (x_.points.masses.empty() && n == m) {
+    CentredCloud<S> const &X = x_.points, &Y = y_.points;
+    Index const n = X.size, m = Y.size;
+    Sorted const x = sort(x_, l, column, worker);
+    Sorted const y = sort(y_, l, column, worker);
+    if (X.masses.empty() && n == m) {
       if (x.slopes || y.slopes) {
         matched_slopes(x.points, y.points, n, c, x.order, y.order, x.slopes, y.slopes);
       }
       return double(matched_power(x.points, y.points, n, c));
     }
-    if (x_.points.masses.empty()) {
+    if (X.masses.empty()) {
       return coupled(x, EqualMasses{m}, y, EqualMasses{n}, c, 1 / (double(n) * double(m)));
     }
-    return coupled(x, OrderedMasses{x_.points.masses.data(), x.order}, y,
-                   OrderedMasses{y_.points.masses.data(), y.order}, c, unit_);
+    return coupled(x, OrderedMasses{X.masses.data(), x.order}, y,
+                   OrderedMasses{Y.masses.data(), y.order}, c, unit_);
   }
 
   template <class A, class B, class Power>
   double coupled(Sorted const& x, A a, Sorted const& y, B b, Power c, double unit) const {
     Index const n = x_.points.size, m = y_.points.size;
     if (x.slopes) {
-      std::fill_n(x.slopes, x_.points.padded(), S(0));
+      std::fill_n(x.slopes, n, S(0));
       add_coupled_gradient(x.points, x.order, n, a, y.points, m, b, c, unit, S(1), x.slopes);
     }
     if (y.slopes) {
-      std::fill_n(y.slopes, y_.points.padded(), S(0));
+      std::fill_n(y.slopes, m, S(0));
       add_coupled_gradient(y.points, y.order, m, b, x.points, n, a, c, unit, S(1), y.slopes);
     }
     return double(coupled_power(x.points, n, a, y.points, m, b, c, unit));
   }
 
-  SlicedCloud<S>& x_;
-  SlicedCloud<S>& y_;
+  SlicedSide<S> x_, y_;
   std::vector<monge::detail::SortScratch<S>>& scratch_;
-  MatrixX<S> theta_, weighted_;
+  MatrixX<S> theta_;
+  Panels<S> weighted_;  // a block of theta_ times its factors
   double unit_;
   SliceTask task_;
   Parallel parallel_;

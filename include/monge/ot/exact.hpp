@@ -97,15 +97,13 @@ struct ExactResult {
 
 namespace detail {
 
-/// The plan that a tree carries, with all that its answer says, for weights a and b that are moved
-/// entirely; `weight` of a flow.
-template <RealScalar S, class Weight>
-void fill_result(ExactResult<S>& r, TransportTree<wide_t<S>> const& tree,
-                 ExactAnswer<wide_t<S>> const& answer, VectorX<S> const& a, VectorX<S> const& b,
-                 Weight const& weight) {
+/// A plan with all that its answer says, for weights a and b that are moved entirely.
+/// carried(visit) calls visit(arc, weight) for the entries of the plan.
+template <RealScalar S, class Carried>
+void fill_result(ExactResult<S>& r, Carried const& carried, ExactAnswer<wide_t<S>> const& answer,
+                 VectorX<S> const& a, VectorX<S> const& b) {
   std::vector<Eigen::Triplet<S>> entries;
-  tree.for_each_flow(
-      [&](Arc arc, Mass flow) { entries.emplace_back(arc.row, arc.column, S(weight(flow))); });
+  carried([&](Arc arc, wide_t<S> weight) { entries.emplace_back(arc.row, arc.column, S(weight)); });
   r.plan.resize(a.size(), b.size());
   r.plan.setFromTriplets(entries.begin(), entries.end());
   r.transport_cost = answer.transport_cost;
@@ -200,17 +198,16 @@ class Exact {
     }
     state.answer = certificate.of_tree(state.tree, state.tree.fresh_potentials(exact_cost()),
                                        status == Status::converged);
-    if (status != Status::converged) return status;
-    if (!state.answer.transported) return Status::infeasible;
-    return state.answer.tight ? status : Status::precision_limit;
+    return detail::judged(status, state.answer);
   }
 
   /// The result of a finished run.
   [[nodiscard]] ExactResult<S> result(Outcome<State> const& run) const {
-    detail::ExactAnswer<W> const& answer = run.state.answer;
+    auto const weight = [this](detail::Mass flow) { return problem_.weight(flow); };
+    detail::TransportTree<W> const tree = run.state.started ? run.state.tree : corner();
     ExactResult<S> r;
-    detail::fill_result(r, run.state.started ? run.state.tree : corner(), answer, problem_.a,
-                        problem_.b, [this](detail::Mass flow) { return problem_.weight(flow); });
+    detail::fill_result(r, detail::carried_by(tree, weight), run.state.answer, problem_.a,
+                        problem_.b);
     r.status = run.status;
     r.iterations = run.state.iterations;
     r.seconds = run.statistics.seconds;
@@ -292,8 +289,18 @@ ExactResult<scalar_t<C>> solve_exact(C cost, VectorX<scalar_t<C>> a, VectorX<sca
     return method.result(iterate(
         method, {options.max_iterations, options.max_seconds, options.observe_every}, observer));
   };
-  if (moved) return solve_partial(cost, a, b, *moved, start, solve);
-  return solve(AugmentedCost<C>(std::move(cost)), std::move(a), std::move(b), std::move(start));
+  if (!moved) {
+    return solve(AugmentedCost<C>(std::move(cost)), std::move(a), std::move(b), std::move(start));
+  }
+  S const price = S(checked_scale("exact", cost).mean);
+  VectorX<S> scratch(segment_width);
+  return solve_partial(
+      a, b, *moved, price, start,
+      [&](Index j) { return hard_column(cost, start.f, j, scratch.data()); },
+      [&](Index i, Index j) { return *cost.column_segment(j, i, 1, scratch.data()); },
+      [&](VectorX<S> const& rows, VectorX<S> const& columns, ExactStart<S> from) {
+        return solve(AugmentedCost<C>(cost, price), rows, columns, std::move(from));
+      });
 }
 
 /// Adds what the options charge for extra mass, and brings the duals to the gauge in which they are

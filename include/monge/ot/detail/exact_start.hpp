@@ -44,6 +44,24 @@ void check_plan(std::string_view function, Shape cost, Eigen::SparseMatrix<S> co
   }
 }
 
+/// The arcs of a plan that may carry mass, the largest first: between rows and columns that have
+/// mass, at a finite price(arc).
+template <RealScalar W, RealScalar S, class HasRow, class HasColumn, class Price>
+std::vector<PricedArc<W>> plan_arcs(Eigen::SparseMatrix<S> const& plan, HasRow const& has_row,
+                                    HasColumn const& has_column, Price const& price) {
+  std::vector<PricedArc<W>> arcs;
+  for (Index j = 0; j < plan.outerSize(); ++j) {
+    for (typename Eigen::SparseMatrix<S>::InnerIterator x(plan, j); x; ++x) {
+      if (!(x.value() > 0) || !has_row(x.row()) || !has_column(j)) continue;
+      Arc const arc{std::int32_t(x.row()), std::int32_t(j)};
+      W const cost = price(arc);
+      if (std::isfinite(cost)) arcs.push_back({cost, -W(x.value()), arc});
+    }
+  }
+  std::sort(arcs.begin(), arcs.end(), before<W>);
+  return arcs;
+}
+
 /// An arc with its cost.
 template <RealScalar W>
 struct CostArc {
@@ -109,7 +127,10 @@ class StartMaker {
       if (p.stage == Stage::read && !read_for_warm(p, deadline)) return false;
       if (p.stage == Stage::fill) {
         for (PricedArc<W> const& x : p.tight) pool.push_back({x.cost, x.arc});
-        std::vector<PricedArc<W>> arcs = plan_arcs();
+        std::vector<PricedArc<W>> arcs = plan_arcs<W>(
+            given_.plan, [this](Index i) { return problem_.has_row(i); },
+            [this](Index j) { return problem_.has_column(j); },
+            [this](Arc arc) { return problem_.price(arc); });
         arcs.insert(arcs.end(), p.tight.begin(), p.tight.end());
         p.forest = spanning_forest(arcs, n(), problem_.supply.size());
       }
@@ -296,23 +317,6 @@ class StartMaker {
     std::sort(p.tight.begin(), p.tight.end(), before<W>);
     p.stage = Stage::fill;
     return true;
-  }
-
-  /// The arcs of the given plan that may carry mass, the largest first.
-  [[nodiscard]] std::vector<PricedArc<W>> plan_arcs() const {
-    std::vector<PricedArc<W>> arcs;
-    for (Index j = 0; j < given_.plan.outerSize(); ++j) {
-      for (typename Eigen::SparseMatrix<S>::InnerIterator x(given_.plan, j); x; ++x) {
-        Arc const arc{std::int32_t(x.row()), std::int32_t(x.col())};
-        if (!(x.value() > 0) || !problem_.has_row(arc.row) || !problem_.has_column(arc.column)) {
-          continue;
-        }
-        W const cost = problem_.price(arc);
-        if (cost < none) arcs.push_back({cost, -W(x.value()), arc});
-      }
-    }
-    std::sort(arcs.begin(), arcs.end(), before<W>);
-    return arcs;
   }
 
   ExactProblem<C> const& problem_;

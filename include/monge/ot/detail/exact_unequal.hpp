@@ -55,6 +55,9 @@ class AugmentedCost {
   Scalar price_ = 0;
 };
 
+template <CostOperator C>
+inline constexpr bool holds_entries<AugmentedCost<C>> = holds_entries<C>;
+
 /// What is to be moved, if the options do not ask for all of equal masses.
 template <RealScalar S>
 std::optional<wide_t<S>> moved_mass(Shape cost, VectorX<S> const& a, VectorX<S> const& b,

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/exact.hpp"
 #include "support/throws.hpp"
 #include <monge/ot/exact_points.hpp>
 
@@ -34,66 +35,20 @@ using monge::ot::ExactRoad;
 using monge::ot::p_norm;
 using monge::ot::point_cloud;
 using monge::ot::squared_euclidean;
+using support::Random;
 using support::refusal;
 using Quad = long double;
 
 constexpr ExactOptions by_levels{.road = ExactRoad::coarse_to_fine};
 
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : engine_(seed) {}
-  double uniform() { return double(engine_() >> 11) * 0x1p-53; }
-  MatrixXd matrix(Index n, Index m) {
-    MatrixXd result(n, m);
-    for (double& x : result.reshaped()) x = uniform();
-    return result;
-  }
-  VectorXd weights(Index n) {
-    VectorXd w = matrix(n, 1);
-    return w / w.sum();
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
-
 VectorXd equal(Index n) { return VectorXd::Constant(n, 1.0 / double(n)); }
 
-/// Everything that makes r optimal for all pairs. C: the costs, n x m.
+/// C: the costs, n x m, which the tree rounds in its own way.
 template <class S>
 void require_optimal(MatrixX<Quad> const& C, VectorX<S> const& a, VectorX<S> const& b,
                      ExactResult<S> const& r) {
-  INFO(std::string(message(r.status)));
-  REQUIRE(r.converged());
-  Index const n = C.rows(), m = C.cols();
   Quad const u = std::numeric_limits<S>::epsilon();
-  REQUIRE(r.plan.nonZeros() <= n + m - 1);
-  VectorX<Quad> const f = r.f.template cast<Quad>(), g = r.g.template cast<Quad>();
-  VectorX<Quad> rows = a.template cast<Quad>(), columns = b.template cast<Quad>();
-  Quad size = rows.dot(f.cwiseAbs()) + columns.dot(g.cwiseAbs()), cost = 0, gap = 0;
-  Quad const mass = rows.sum();
-  for (Index j = 0; j < m; ++j) {
-    for (typename Eigen::SparseMatrix<S>::InnerIterator x(r.plan, j); x; ++x) {
-      REQUIRE(x.value() > 0);
-      Quad const flow = x.value(), c = C(x.row(), j);
-      rows(x.row()) -= flow;
-      columns(j) -= flow;
-      cost += flow * c;
-      gap += flow * std::abs(c - f(x.row()) - g(j));
-    }
-  }
-  size += std::abs(cost);
-  REQUIRE(rows.cwiseAbs().sum() + columns.cwiseAbs().sum() <= 8 * Quad(n + m) * u * mass);
-  Quad const largest = C.cwiseAbs().maxCoeff();
-  for (Index j = 0; j < m; ++j) {
-    for (Index i = 0; i < n; ++i) {
-      REQUIRE(f(i) + g(j) <= C(i, j) + 8 * u * (std::abs(f(i)) + std::abs(g(j)) + largest / 64));
-    }
-  }
-  REQUIRE(gap <= 100 * u * size);
-  REQUIRE(std::abs(cost - Quad(r.transport_cost)) <= 8 * Quad(n + m) * u * size);
-  REQUIRE(r.duality_gap >= 0);
-  REQUIRE(Quad(r.duality_gap) <= 64 * u * size * (1 + 1e-6L));
+  support::require_optimal<S>(C, a, b, r, u * C.cwiseAbs().maxCoeff() / 8);
 }
 
 template <class F, class S>

@@ -15,17 +15,9 @@
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/exact.hpp"
 #include "support/throws.hpp"
 #include <monge/ot/exact_sparse.hpp>
-
-#if __has_include(<lemon/network_simplex.h>)
-#define MONGE_TEST_LEMON
-#ifndef LEMON_ONLY_TEMPLATES
-#define LEMON_ONLY_TEMPLATES
-#endif
-#include <lemon/network_simplex.h>
-#include <lemon/smart_graph.h>
-#endif
 
 namespace {
 
@@ -37,23 +29,14 @@ using monge::Status;
 using monge::VectorX;
 using monge::ot::exact;
 using monge::ot::ExactResult;
+using support::dense;
+using support::Random;
 using support::refusal;
-using Quad = long double;
 using Sparse = Eigen::SparseMatrix<double>;
 using SparseRows = Eigen::SparseMatrix<double, Eigen::RowMajor>;
 
 template <class S>
 constexpr S inf = std::numeric_limits<S>::infinity();
-
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : engine_(seed) {}
-  double uniform() { return double(engine_() >> 11) * 0x1p-53; }
-  Index below(Index n) { return Index(engine_() % std::uint64_t(n)); }
-
- private:
-  std::mt19937_64 engine_;
-};
 
 /// Integer weights and a graph that can carry them: a plan along random arcs, and as many others.
 struct Problem {
@@ -76,52 +59,10 @@ struct Problem {
   }
 };
 
-MatrixXd dense(Sparse const& C) {
-  MatrixXd full = MatrixXd::Constant(C.rows(), C.cols(), inf<double>);
-  for (Index j = 0; j < C.cols(); ++j)
-    for (Sparse::InnerIterator x(C, j); x; ++x) full(x.row(), j) = x.value();
-  return full;
-}
-
-/// Everything that makes r optimal for (C, a, b), recomputed from them.
 template <class S>
 void require_optimal(Eigen::SparseMatrix<S> const& C, VectorX<S> const& a, VectorX<S> const& b,
                      ExactResult<S> const& r) {
-  INFO(std::string(message(r.status)));
-  REQUIRE(r.converged());
-  Index const n = C.rows(), m = C.cols();
-  Quad const u = std::numeric_limits<S>::epsilon();
-  REQUIRE(r.plan.rows() == n);
-  REQUIRE(r.plan.cols() == m);
-  REQUIRE(r.plan.nonZeros() <= n + m - 1);
-  VectorX<Quad> rows = VectorX<Quad>::Zero(n), columns = VectorX<Quad>::Zero(m);
-  Quad cost = 0, size = 0, gap = 0;
-  for (Index j = 0; j < m; ++j) {
-    typename Eigen::SparseMatrix<S>::InnerIterator c(C, j);
-    for (typename Eigen::SparseMatrix<S>::InnerIterator x(r.plan, j); x; ++x) {
-      while (c && c.row() < x.row()) ++c;
-      REQUIRE((c && c.row() == x.row()));  // only stored entries carry mass
-      REQUIRE(x.value() > 0);
-      rows(x.row()) += Quad(x.value());
-      columns(j) += Quad(x.value());
-      cost += Quad(x.value()) * Quad(c.value());
-      size += Quad(x.value()) * std::abs(Quad(c.value()));
-      gap += Quad(x.value()) * std::abs(Quad(c.value()) - Quad(r.f(x.row())) - Quad(r.g(j)));
-    }
-    for (typename Eigen::SparseMatrix<S>::InnerIterator x(C, j); x; ++x) {
-      Quad const scale = std::abs(Quad(r.f(x.row()))) + std::abs(Quad(r.g(j)));
-      REQUIRE(Quad(r.f(x.row())) + Quad(r.g(j)) <= Quad(x.value()) + 4 * u * scale);
-    }
-  }
-  size += a.template cast<Quad>().dot(r.f.template cast<Quad>().cwiseAbs()) +
-          b.template cast<Quad>().dot(r.g.template cast<Quad>().cwiseAbs());
-  REQUIRE((rows - a.template cast<Quad>()).cwiseAbs().sum() +
-              (columns - b.template cast<Quad>()).cwiseAbs().sum() <=
-          8 * Quad(n + m) * u * a.template cast<Quad>().sum());
-  REQUIRE(gap <= 100 * u * size);
-  REQUIRE(std::abs(cost - Quad(r.transport_cost)) <= 8 * Quad(n + m) * u * size);
-  REQUIRE(r.duality_gap >= 0);
-  REQUIRE(Quad(r.duality_gap) <= 64 * u * size * (1 + 1e-6L));
+  support::require_optimal<S>(dense(C), a, b, r);
 }
 
 /// A proof that the arcs cannot carry more than the plan does: the rows that still have mass, and
@@ -155,27 +96,6 @@ void require_most(Sparse const& C, VectorXd const& a, VectorXd const& b,
 }
 
 #ifdef MONGE_TEST_LEMON
-double network_simplex(Sparse const& C, VectorXd const& a, VectorXd const& b) {
-  lemon::SmartDigraph graph;
-  std::vector<lemon::SmartDigraph::Node> nodes;
-  for (Index k = 0; k < C.rows() + C.cols(); ++k) nodes.push_back(graph.addNode());
-  lemon::SmartDigraph::ArcMap<long long> cost(graph, 0);
-  lemon::SmartDigraph::NodeMap<long long> supply(graph, 0);
-  for (Index i = 0; i < C.rows(); ++i) supply[nodes[std::size_t(i)]] = (long long)(a(i));
-  for (Index j = 0; j < C.cols(); ++j) {
-    supply[nodes[std::size_t(C.rows() + j)]] = -(long long)(b(j));
-    for (Sparse::InnerIterator x(C, j); x; ++x)
-      cost[graph.addArc(nodes[std::size_t(x.row())], nodes[std::size_t(C.rows() + j)])] =
-          (long long)(x.value());
-  }
-  lemon::NetworkSimplex<lemon::SmartDigraph, long long, long long> simplex(graph);
-  simplex.costMap(cost).supplyMap(supply);
-  auto const end = simplex.run();
-  if (end == decltype(simplex)::INFEASIBLE) return inf<double>;
-  REQUIRE(end == decltype(simplex)::OPTIMAL);
-  return double(simplex.totalCost<long long>());
-}
-
 TEST_CASE("exact_sparse: the optimum is that of LEMON's network simplex", "[exact_sparse]") {
   for (auto [n, m] : {std::pair{3, 5}, {1, 1}, {60, 60}, {200, 31}, {300, 280}}) {
     for (std::uint64_t seed = 0; seed < 4; ++seed) {
@@ -184,13 +104,13 @@ TEST_CASE("exact_sparse: the optimum is that of LEMON's network simplex", "[exac
         if (p.a.sum() == 0) continue;
         auto const r = exact(p.C, p.a, p.b);
         require_optimal<double>(p.C, p.a, p.b, r);
-        REQUIRE(r.transport_cost == network_simplex(p.C, p.a, p.b));
+        REQUIRE(r.transport_cost == support::network_simplex(dense(p.C), p.a, p.b));
       }
       // Weights that the graph may not be able to carry.
       Problem const p(n, m, 2 * n, 9, seed);
       VectorXd const a = VectorXd::Constant(n, m), b = VectorXd::Constant(m, n);
       auto const r = exact(p.C, a, b);
-      double const expected = network_simplex(p.C, a, b);
+      double const expected = support::network_simplex(dense(p.C), a, b);
       if (expected < inf<double>) {
         require_optimal<double>(p.C, a, b, r);
         REQUIRE(r.transport_cost == expected);

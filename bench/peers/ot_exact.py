@@ -102,8 +102,9 @@ def assigned(answer, n):
     return columns
 
 
-def ours(program, family, weights, n, repeats):
-    for kind in ("dense", "simplex", "lazy", "lemon_simplex"):
+def ours(program, family, weights, n, repeats, skip):
+    kinds = ("dense", "simplex", "lazy") + (() if "LEMON" in skip else ("lemon_simplex",))
+    for kind in kinds:
         out = subprocess.run(
             [program, f"--benchmark_filter=^{kind}/{family}_{weights}/{n}$",
              f"--benchmark_repetitions={repeats}", "--benchmark_min_time=0.01",
@@ -113,7 +114,8 @@ def ours(program, family, weights, n, repeats):
         except (ValueError, KeyError):
             continue
         if rows:
-            yield "LEMON" if kind == "lemon_simplex" else f"ours {kind}", min(r["cpu_time"] for r in rows), rows[0]["cost"]
+            name = "LEMON" if kind == "lemon_simplex" else f"ours {kind}"
+            yield name, min(r["cpu_time"] for r in rows), rows[0]["cost"]
 
 
 def main():
@@ -130,11 +132,13 @@ def main():
         for weights in arguments.weights:
             for n in arguments.sizes:
                 reference, rows = None, []
-                for name, took, cost in peers(family, weights, n, arguments.repeats, arguments.skip):
+                for name, took, cost in peers(family, weights, n, arguments.repeats,
+                                              arguments.skip):
                     reference = cost if reference is None else reference
                     rows.append((name, took, cost))
                 if arguments.ours:
-                    rows += ours(arguments.ours, family, weights, n, arguments.repeats)
+                    rows += ours(arguments.ours, family, weights, n, arguments.repeats,
+                                 arguments.skip)
                 text = ", ".join(f"{name} {took:.1f} ms ({abs(cost / reference - 1):.0e})"
                                  for name, took, cost in rows)
                 print(f"{family} {weights} n = {n}: {text}", flush=True)

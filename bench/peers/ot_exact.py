@@ -8,7 +8,8 @@
 Peers (pip install pot scipy lapx wasserstein): POT's emd2; the EMD of Wasserstein, which takes the
 squared distances of points; and, for equal weights, linear_sum_assignment of SciPy and lapjv of
 lapx. Prints milliseconds of processor time, the least of the repeats, on one thread, and how far the
-cost is from POT's, relative to it. --ours also runs our program on each problem.
+cost is from POT's, relative to it. --ours also runs our program on each problem, and LEMON's simplex
+if the program was built with it. --skip leaves peers out. (Wasserstein 1.0.1 needs numpy < 2.)
 """
 import argparse
 import json
@@ -70,32 +71,40 @@ def timed(repeats, run):
     return best * 1e3, value
 
 
-def peers(family, weights, n, repeats):
+def peers(family, weights, n, repeats, skip):
     """Yields (name, milliseconds, cost)."""
-    import ot
-
     a, b, cost = problem(family, weights, n)
-    yield "POT", *timed(repeats, lambda: ot.emd2(a, b, cost, numItermax=10**9))
-    try:
+    if "POT" not in skip:
+        import ot
+
+        yield "POT", *timed(repeats, lambda: ot.emd2(a, b, cost, numItermax=10**9))
+    if "Wasserstein" not in skip:
         import wasserstein
-    except ImportError:
-        wasserstein = None
-    if wasserstein and n <= 5000:
+
         solver = wasserstein.EMD(n_iter_max=10**9)
         yield "Wasserstein", *timed(repeats, lambda: solver(a, b, cost))
-    if weights == "equal":
+    if weights == "equal" and "SciPy" not in skip:
         from scipy.optimize import linear_sum_assignment
 
-        pairs = np.arange(n)
         yield "SciPy", *timed(repeats, lambda: cost[linear_sum_assignment(cost)].sum() / n)
+    if weights == "equal" and "lapx" not in skip:
         import lap
 
-        if family == "random" or n <= 1000:  # on points it takes 10 times as long as SciPy
-            yield "lapx", *timed(repeats, lambda: cost[pairs, lap.lapjv(cost)[1]].sum() / n)
+        pairs = np.arange(n)
+        for name, solve in (("lapx lapjvr", lap.lapjvr), ("lapx lapjvh", lap.lapjvh)):
+            yield name, *timed(repeats, lambda: cost[pairs, assigned(solve(cost), n)].sum() / n)
 
 
-def ours(program, family, weights, n, repeats):
-    for kind in ("dense", "simplex", "lazy"):
+def assigned(answer, n):
+    """The column of each row, from whichever form lapx returns."""
+    columns = np.empty(n, dtype=int)
+    columns[answer[-2]] = answer[-1]
+    return columns
+
+
+def ours(program, family, weights, n, repeats, skip):
+    kinds = ("dense", "simplex", "lazy") + (() if "LEMON" in skip else ("lemon_simplex",))
+    for kind in kinds:
         out = subprocess.run(
             [program, f"--benchmark_filter=^{kind}/{family}_{weights}/{n}$",
              f"--benchmark_repetitions={repeats}", "--benchmark_min_time=0.01",
@@ -105,7 +114,8 @@ def ours(program, family, weights, n, repeats):
         except (ValueError, KeyError):
             continue
         if rows:
-            yield f"ours {kind}", min(r["cpu_time"] for r in rows), rows[0]["cost"]
+            name = "LEMON" if kind == "lemon_simplex" else f"ours {kind}"
+            yield name, min(r["cpu_time"] for r in rows), rows[0]["cost"]
 
 
 def main():
@@ -115,17 +125,20 @@ def main():
     parser.add_argument("--families", nargs="*",
                         default=["plane", "clustered", "space", "high", "random"])
     parser.add_argument("--weights", nargs="*", default=["equal", "general"])
+    parser.add_argument("--skip", nargs="*", default=["Wasserstein"])
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     for family in arguments.families:
         for weights in arguments.weights:
             for n in arguments.sizes:
                 reference, rows = None, []
-                for name, took, cost in peers(family, weights, n, arguments.repeats):
+                for name, took, cost in peers(family, weights, n, arguments.repeats,
+                                              arguments.skip):
                     reference = cost if reference is None else reference
                     rows.append((name, took, cost))
                 if arguments.ours:
-                    rows += ours(arguments.ours, family, weights, n, arguments.repeats)
+                    rows += ours(arguments.ours, family, weights, n, arguments.repeats,
+                                 arguments.skip)
                 text = ", ".join(f"{name} {took:.1f} ms ({abs(cost / reference - 1):.0e})"
                                  for name, took, cost in rows)
                 print(f"{family} {weights} n = {n}: {text}", flush=True)

@@ -95,16 +95,18 @@ TEMPLATE_TEST_CASE("entries are sorted stably, whatever their number and distrib
       if (n > 10000 && family[0] != 'n' && family[0] != 'c') continue;
       CAPTURE(family, n);
       std::vector<S> const before = draw<S>(family, n, std::uint64_t(n) + 1);
-      std::vector<S> keys = before, x = before, y = before, companions(before.size());
+      std::vector<S> keys = before, x = before, companions(before.size());
+      std::vector<detail::SortEntry<S, S>> pairs(before.size());
       std::vector<std::int32_t> order(before.size(), -1);
       std::iota(companions.begin(), companions.end(), S(0));
       detail::sort(keys.data(), n, scratch);
       detail::sort_with_order(x.data(), order.data(), n, scratch);
-      detail::sort_with_companions(y.data(), companions.data(), n, scratch);
+      detail::sort_pairs(before.data(), companions.data(), pairs.data(), n, scratch);
       REQUIRE(sorted_stably(before, x, order));
-      REQUIRE(std::equal(x.begin(), x.end(), y.begin(), same_bits<S>));
-      REQUIRE(std::equal(order.begin(), order.end(), companions.begin(),
-                         [](std::int32_t k, S companion) { return S(k) == companion; }));
+      REQUIRE(std::equal(x.begin(), x.end(), pairs.begin(),
+                         [](S value, auto const& pair) { return same_bits(value, pair.value); }));
+      REQUIRE(std::equal(order.begin(), order.end(), pairs.begin(),
+                         [](std::int32_t k, auto const& pair) { return S(k) == pair.tag; }));
       REQUIRE(std::equal(keys.begin(), keys.end(), x.begin()));
     }
   }

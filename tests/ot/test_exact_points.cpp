@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/exact.hpp"
 #include "support/throws.hpp"
 #include <monge/ot/exact_points.hpp>
 
@@ -34,66 +35,20 @@ using monge::ot::ExactRoad;
 using monge::ot::p_norm;
 using monge::ot::point_cloud;
 using monge::ot::squared_euclidean;
+using support::Random;
 using support::refusal;
 using Quad = long double;
 
 constexpr ExactOptions by_levels{.road = ExactRoad::coarse_to_fine};
 
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : engine_(seed) {}
-  double uniform() { return double(engine_() >> 11) * 0x1p-53; }
-  MatrixXd matrix(Index n, Index m) {
-    MatrixXd result(n, m);
-    for (double& x : result.reshaped()) x = uniform();
-    return result;
-  }
-  VectorXd weights(Index n) {
-    VectorXd w = matrix(n, 1);
-    return w / w.sum();
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
-
 VectorXd equal(Index n) { return VectorXd::Constant(n, 1.0 / double(n)); }
 
-/// Everything that makes r optimal for all pairs. C: the costs, n x m.
+/// C: the costs, n x m, which the tree rounds in its own way.
 template <class S>
 void require_optimal(MatrixX<Quad> const& C, VectorX<S> const& a, VectorX<S> const& b,
                      ExactResult<S> const& r) {
-  INFO(std::string(message(r.status)));
-  REQUIRE(r.converged());
-  Index const n = C.rows(), m = C.cols();
   Quad const u = std::numeric_limits<S>::epsilon();
-  REQUIRE(r.plan.nonZeros() <= n + m - 1);
-  VectorX<Quad> const f = r.f.template cast<Quad>(), g = r.g.template cast<Quad>();
-  VectorX<Quad> rows = a.template cast<Quad>(), columns = b.template cast<Quad>();
-  Quad size = rows.dot(f.cwiseAbs()) + columns.dot(g.cwiseAbs()), cost = 0, gap = 0;
-  Quad const mass = rows.sum();
-  for (Index j = 0; j < m; ++j) {
-    for (typename Eigen::SparseMatrix<S>::InnerIterator x(r.plan, j); x; ++x) {
-      REQUIRE(x.value() > 0);
-      Quad const flow = x.value(), c = C(x.row(), j);
-      rows(x.row()) -= flow;
-      columns(j) -= flow;
-      cost += flow * c;
-      gap += flow * std::abs(c - f(x.row()) - g(j));
-    }
-  }
-  size += std::abs(cost);
-  REQUIRE(rows.cwiseAbs().sum() + columns.cwiseAbs().sum() <= 8 * Quad(n + m) * u * mass);
-  Quad const largest = C.cwiseAbs().maxCoeff();
-  for (Index j = 0; j < m; ++j) {
-    for (Index i = 0; i < n; ++i) {
-      REQUIRE(f(i) + g(j) <= C(i, j) + 8 * u * (std::abs(f(i)) + std::abs(g(j)) + largest / 64));
-    }
-  }
-  REQUIRE(gap <= 100 * u * size);
-  REQUIRE(std::abs(cost - Quad(r.transport_cost)) <= 8 * Quad(n + m) * u * size);
-  REQUIRE(r.duality_gap >= 0);
-  REQUIRE(Quad(r.duality_gap) <= 64 * u * size * (1 + 1e-6L));
+  support::require_optimal<S>(C, a, b, r, u * C.cwiseAbs().maxCoeff() / 8);
 }
 
 template <class F, class S>
@@ -251,16 +206,14 @@ TEST_CASE("exact_points: points so far apart that costs overflow are forbidden p
 
 TEST_CASE("exact_points: a run that is copied and resumed has the bits of one that is not",
           "[exact_points]") {
-  using Method = monge::ot::detail::PointMethod<double, squared_euclidean>;
   Random random(10);
   MatrixXd const X = random.matrix(2, 300), Y = random.matrix(2, 280);
-  std::vector<monge::ot::detail::Mass> supply(580, 280);
-  std::fill(supply.begin() + 300, supply.end(), -300);
-  auto const ordered = [](MatrixXd const& points) {
-    return monge::ot::detail::columns_at(points, monge::ot::detail::cell_order(points));
-  };
-  Method const method({}, ordered(X), ordered(Y), supply, {});
-  auto const whole = monge::iterate(method, {.max_iterations = 1000000});
+  VectorXd a = VectorXd::Constant(300, 280), b = VectorXd::Constant(280, 300);
+  a(3) = 560;
+  a(4) = 0;
+  monge::ot::ExactPoints const method(point_cloud(X, Y, squared_euclidean{}), a, b);
+  auto const whole = method.result(monge::iterate(method, {.max_iterations = 1000000}));
+  require_optimal<double>(costs(X, Y, squared_euclidean{}), a, b, whole);
   auto state = method.init();
   Index steps = 0;
   for (Status status = Status::running; status == Status::running;) {
@@ -273,8 +226,41 @@ TEST_CASE("exact_points: a run that is copied and resumed has the bits of one th
     if (steps % 70 == 0) static_cast<void>(method.finish(copy, Status::time_limit));
   }
   REQUIRE(method.finish(state, Status::converged) == Status::converged);
-  REQUIRE(steps == whole.statistics.iterations);
-  REQUIRE((state.row_potential.array() == whole.state.row_potential.array()).all());
+  auto const r = method.result({state, Status::converged, {}});
+  REQUIRE(r.iterations == whole.iterations);
+  REQUIRE(r.transport_cost == whole.transport_cost);
+  REQUIRE((r.f.array() == whole.f.array()).all());
+  REQUIRE(MatrixXd(r.plan) == MatrixXd(whole.plan));
+}
+
+TEST_CASE("exact_points: a plan is a start, and a poor one does no harm", "[exact_points]") {
+  Random random(12);
+  MatrixXd const X = random.matrix(2, 400), Y = random.matrix(2, 350);
+  VectorXd a = random.weights(400), b = random.weights(350);
+  a(5) = b(6) = 0;
+  a /= a.sum();
+  b /= b.sum();
+  auto const cloud = point_cloud(X, Y, squared_euclidean{});
+  auto const cold = exact(cloud, a, b, by_levels);
+  // This plan is a basis: it determines the potentials.
+  auto const warm = exact(cloud, a, b, by_levels, {.plan = cold.plan});
+  require_optimal<double>(costs(X, Y, squared_euclidean{}), a, b, warm);
+  REQUIRE(warm.iterations <= 2);
+  REQUIRE(exact(cloud, a, b, by_levels, {cold.f, cold.g, cold.plan}).iterations <= 2);
+  // A matching determines half of a basis; the rest is found from coarse to fine.
+  auto const square = point_cloud(X, X.array().square().matrix().eval(), squared_euclidean{});
+  auto const pairs = exact(square, equal(400), equal(400), by_levels);
+  auto const from_pairs = exact(square, equal(400), equal(400), by_levels, {.plan = pairs.plan});
+  REQUIRE(from_pairs.converged());
+  REQUIRE_THAT(double(from_pairs.transport_cost), WithinRel(double(pairs.transport_cost), 1e-13));
+  REQUIRE(from_pairs.iterations < pairs.iterations);
+  auto const from_all =
+      exact(square, equal(400), equal(400), by_levels, {pairs.f, pairs.g, pairs.plan});
+  REQUIRE(from_all.iterations <= 20);
+  // Cycles, wrong marginals, points without mass.
+  Eigen::SparseMatrix<double> const all = random.matrix(400, 350).sparseView();
+  auto const poor = exact(cloud, a, b, by_levels, {.plan = all});
+  require_optimal<double>(costs(X, Y, squared_euclidean{}), a, b, poor);
 }
 
 TEST_CASE("exact_points: limits and the observer end a run with feasible potentials",
@@ -355,6 +341,10 @@ TEST_CASE("exact_points: misuse is refused in the caller's words", "[exact_point
   says(refusal([&] { (void)exact(cloud, VectorXd(-a), b, by_levels); }), "exact: a(0) is -2");
   says(refusal([&] { (void)exact(cloud, a, b, by_levels, {b, b}); }),
        "start has 2 and 2 potentials");
+  says(refusal([&] {
+         (void)exact(cloud, a, b, by_levels, {.plan = Eigen::SparseMatrix<double>(2, 3)});
+       }),
+       "the plan to start from is 2x3 but the cost is 3x2");
   ExactOptions bad = by_levels;
   bad.max_iterations = -1;
   says(refusal([&] { (void)exact(cloud, a, b, bad); }), "max_iterations is -1");

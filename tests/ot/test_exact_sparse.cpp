@@ -15,17 +15,9 @@
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/exact.hpp"
 #include "support/throws.hpp"
 #include <monge/ot/exact_sparse.hpp>
-
-#if __has_include(<lemon/network_simplex.h>)
-#define MONGE_TEST_LEMON
-#ifndef LEMON_ONLY_TEMPLATES
-#define LEMON_ONLY_TEMPLATES
-#endif
-#include <lemon/network_simplex.h>
-#include <lemon/smart_graph.h>
-#endif
 
 namespace {
 
@@ -37,23 +29,14 @@ using monge::Status;
 using monge::VectorX;
 using monge::ot::exact;
 using monge::ot::ExactResult;
+using support::dense;
+using support::Random;
 using support::refusal;
-using Quad = long double;
 using Sparse = Eigen::SparseMatrix<double>;
 using SparseRows = Eigen::SparseMatrix<double, Eigen::RowMajor>;
 
 template <class S>
 constexpr S inf = std::numeric_limits<S>::infinity();
-
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : engine_(seed) {}
-  double uniform() { return double(engine_() >> 11) * 0x1p-53; }
-  Index below(Index n) { return Index(engine_() % std::uint64_t(n)); }
-
- private:
-  std::mt19937_64 engine_;
-};
 
 /// Integer weights and a graph that can carry them: a plan along random arcs, and as many others.
 struct Problem {
@@ -76,52 +59,10 @@ struct Problem {
   }
 };
 
-MatrixXd dense(Sparse const& C) {
-  MatrixXd full = MatrixXd::Constant(C.rows(), C.cols(), inf<double>);
-  for (Index j = 0; j < C.cols(); ++j)
-    for (Sparse::InnerIterator x(C, j); x; ++x) full(x.row(), j) = x.value();
-  return full;
-}
-
-/// Everything that makes r optimal for (C, a, b), recomputed from them.
 template <class S>
 void require_optimal(Eigen::SparseMatrix<S> const& C, VectorX<S> const& a, VectorX<S> const& b,
                      ExactResult<S> const& r) {
-  INFO(std::string(message(r.status)));
-  REQUIRE(r.converged());
-  Index const n = C.rows(), m = C.cols();
-  Quad const u = std::numeric_limits<S>::epsilon();
-  REQUIRE(r.plan.rows() == n);
-  REQUIRE(r.plan.cols() == m);
-  REQUIRE(r.plan.nonZeros() <= n + m - 1);
-  VectorX<Quad> rows = VectorX<Quad>::Zero(n), columns = VectorX<Quad>::Zero(m);
-  Quad cost = 0, size = 0, gap = 0;
-  for (Index j = 0; j < m; ++j) {
-    typename Eigen::SparseMatrix<S>::InnerIterator c(C, j);
-    for (typename Eigen::SparseMatrix<S>::InnerIterator x(r.plan, j); x; ++x) {
-      while (c && c.row() < x.row()) ++c;
-      REQUIRE((c && c.row() == x.row()));  // only stored entries carry mass
-      REQUIRE(x.value() > 0);
-      rows(x.row()) += Quad(x.value());
-      columns(j) += Quad(x.value());
-      cost += Quad(x.value()) * Quad(c.value());
-      size += Quad(x.value()) * std::abs(Quad(c.value()));
-      gap += Quad(x.value()) * std::abs(Quad(c.value()) - Quad(r.f(x.row())) - Quad(r.g(j)));
-    }
-    for (typename Eigen::SparseMatrix<S>::InnerIterator x(C, j); x; ++x) {
-      Quad const scale = std::abs(Quad(r.f(x.row()))) + std::abs(Quad(r.g(j)));
-      REQUIRE(Quad(r.f(x.row())) + Quad(r.g(j)) <= Quad(x.value()) + 4 * u * scale);
-    }
-  }
-  size += a.template cast<Quad>().dot(r.f.template cast<Quad>().cwiseAbs()) +
-          b.template cast<Quad>().dot(r.g.template cast<Quad>().cwiseAbs());
-  REQUIRE((rows - a.template cast<Quad>()).cwiseAbs().sum() +
-              (columns - b.template cast<Quad>()).cwiseAbs().sum() <=
-          8 * Quad(n + m) * u * a.template cast<Quad>().sum());
-  REQUIRE(gap <= 100 * u * size);
-  REQUIRE(std::abs(cost - Quad(r.transport_cost)) <= 8 * Quad(n + m) * u * size);
-  REQUIRE(r.duality_gap >= 0);
-  REQUIRE(Quad(r.duality_gap) <= 64 * u * size * (1 + 1e-6L));
+  support::require_optimal<S>(dense(C), a, b, r);
 }
 
 /// A proof that the arcs cannot carry more than the plan does: the rows that still have mass, and
@@ -155,27 +96,6 @@ void require_most(Sparse const& C, VectorXd const& a, VectorXd const& b,
 }
 
 #ifdef MONGE_TEST_LEMON
-double network_simplex(Sparse const& C, VectorXd const& a, VectorXd const& b) {
-  lemon::SmartDigraph graph;
-  std::vector<lemon::SmartDigraph::Node> nodes;
-  for (Index k = 0; k < C.rows() + C.cols(); ++k) nodes.push_back(graph.addNode());
-  lemon::SmartDigraph::ArcMap<long long> cost(graph, 0);
-  lemon::SmartDigraph::NodeMap<long long> supply(graph, 0);
-  for (Index i = 0; i < C.rows(); ++i) supply[nodes[std::size_t(i)]] = (long long)(a(i));
-  for (Index j = 0; j < C.cols(); ++j) {
-    supply[nodes[std::size_t(C.rows() + j)]] = -(long long)(b(j));
-    for (Sparse::InnerIterator x(C, j); x; ++x)
-      cost[graph.addArc(nodes[std::size_t(x.row())], nodes[std::size_t(C.rows() + j)])] =
-          (long long)(x.value());
-  }
-  lemon::NetworkSimplex<lemon::SmartDigraph, long long, long long> simplex(graph);
-  simplex.costMap(cost).supplyMap(supply);
-  auto const end = simplex.run();
-  if (end == decltype(simplex)::INFEASIBLE) return inf<double>;
-  REQUIRE(end == decltype(simplex)::OPTIMAL);
-  return double(simplex.totalCost<long long>());
-}
-
 TEST_CASE("exact_sparse: the optimum is that of LEMON's network simplex", "[exact_sparse]") {
   for (auto [n, m] : {std::pair{3, 5}, {1, 1}, {60, 60}, {200, 31}, {300, 280}}) {
     for (std::uint64_t seed = 0; seed < 4; ++seed) {
@@ -184,13 +104,13 @@ TEST_CASE("exact_sparse: the optimum is that of LEMON's network simplex", "[exac
         if (p.a.sum() == 0) continue;
         auto const r = exact(p.C, p.a, p.b);
         require_optimal<double>(p.C, p.a, p.b, r);
-        REQUIRE(r.transport_cost == network_simplex(p.C, p.a, p.b));
+        REQUIRE(r.transport_cost == support::network_simplex(dense(p.C), p.a, p.b));
       }
       // Weights that the graph may not be able to carry.
       Problem const p(n, m, 2 * n, 9, seed);
       VectorXd const a = VectorXd::Constant(n, m), b = VectorXd::Constant(m, n);
       auto const r = exact(p.C, a, b);
-      double const expected = network_simplex(p.C, a, b);
+      double const expected = support::network_simplex(dense(p.C), a, b);
       if (expected < inf<double>) {
         require_optimal<double>(p.C, a, b, r);
         REQUIRE(r.transport_cost == expected);
@@ -371,12 +291,77 @@ TEST_CASE("exact_sparse: a start from the optimal potentials needs nearly no piv
   require_optimal<double>(p.C, p.a, p.b, exact(p.C, p.a, p.b, {}, {f, g}));
 }
 
+TEST_CASE("exact_sparse: a plan is a start, and a poor one does no harm", "[exact_sparse]") {
+  Problem const p(300, 250, 1500, 90, 17, 1000000);
+  auto const cold = exact(p.C, p.a, p.b);
+  for (monge::ot::ExactStart<double> const& start :
+       {monge::ot::ExactStart<double>{.plan = cold.plan}, {cold.f, cold.g, cold.plan}}) {
+    auto const warm = exact(p.C, p.a, p.b, {}, start);
+    require_optimal<double>(p.C, p.a, p.b, warm);
+    REQUIRE(warm.transport_cost == cold.transport_cost);
+    REQUIRE(warm.iterations < cold.iterations / 10);
+  }
+  // Entries that the cost does not store, wrong marginals, nodes without mass.
+  VectorXd a = p.a, b = p.b;
+  a(0) += a(1);
+  a(1) = 0;
+  MatrixXd const full = MatrixXd::Ones(300, 250) + MatrixXd::Identity(300, 250);
+  auto const expected = exact(p.C, a, b), r = exact(p.C, a, b, {}, {.plan = full.sparseView()});
+  REQUIRE(r.status == expected.status);
+  if (r.converged()) REQUIRE(r.transport_cost == expected.transport_cost);
+}
+
+TEST_CASE("exact_sparse: partial transport and extra mass agree with the dense simplex",
+          "[exact_sparse]") {
+  for (std::uint64_t seed = 0; seed < 6; ++seed) {
+    Problem const p(40, 33, seed % 2 ? 50 : 200, 20, seed, 1000);
+    MatrixXd const full = dense(p.C);
+    double const mass = std::floor(0.7 * p.a.sum());
+    auto const r = exact(p.C, p.a, p.b, {.mass = mass}), d = exact(full, p.a, p.b, {.mass = mass});
+    REQUIRE(r.converged());
+    REQUIRE(d.converged());
+    REQUIRE(r.transport_cost == d.transport_cost);
+    REQUIRE(r.plan.sum() == mass);
+    REQUIRE((r.plan * VectorXd::Ones(33) + r.left_a - p.a).isZero(1e-9));
+    REQUIRE((r.plan.transpose() * VectorXd::Ones(40) + r.left_b - p.b).isZero(1e-9));
+    // The duals prove it: feasible, and of the same value.
+    REQUIRE(((full.colwise() - r.f).rowwise() - r.g.transpose()).minCoeff() - r.mass_price >=
+            -1e-9);
+    REQUIRE(r.f.maxCoeff() <= 1e-9);
+    REQUIRE(r.g.maxCoeff() <= 1e-9);
+    double const dual = p.a.dot(r.f) + p.b.dot(r.g) + mass * r.mass_price;
+    REQUIRE(std::abs(dual - r.transport_cost) <= 1e-9 * (1 + std::abs(dual)));
+    auto const again = exact(SparseRows(p.C), p.a, p.b, {.mass = mass}, {r.f, r.g, r.plan});
+    REQUIRE(again.transport_cost == r.transport_cost);
+    REQUIRE(again.iterations <= 2);
+    // More columns' mass than rows': what there is of the rows is moved.
+    VectorXd const more = 2 * p.b;
+    auto const charged = exact(p.C, p.a, more, {.extra_mass_penalty = 3});
+    auto const expected = exact(full, p.a, more, {.extra_mass_penalty = 3});
+    REQUIRE(charged.converged());
+    REQUIRE(charged.transport_cost == expected.transport_cost);
+    REQUIRE(charged.penalty == 3 * p.b.sum());
+    REQUIRE(charged.left_a.isZero(0));
+    REQUIRE(charged.mass_price == 0);
+    double const value = p.a.dot(charged.f) + more.dot(charged.g);
+    REQUIRE(std::abs(value - charged.transport_cost - charged.penalty) <=
+            1e-9 * (1 + std::abs(value)));
+  }
+  // Of three pairs, no two of which meet, two units pass, not more.
+  Sparse C(3, 3);
+  for (int k = 0; k < 3; ++k) C.insert(k, k) = k + 1;
+  VectorXd const ones = VectorXd::Ones(3);
+  REQUIRE(exact(C, ones, ones, {.mass = 2}).transport_cost == 3);
+  C.coeffRef(0, 0) = inf<double>;
+  REQUIRE(exact(C, ones, ones, {.mass = 2.5}).status == Status::infeasible);
+  REQUIRE(exact(C, ones, ones, {.mass = 2}).converged());
+}
+
 TEST_CASE("exact_sparse: a run that is copied and resumed has the bits of one that is not",
           "[exact_sparse]") {
   Problem const p(200, 180, 700, 30, 8);
   auto const whole = exact(p.C, p.a, p.b);
-  monge::ot::detail::SparseExactMethod<double> const method(monge::ot::detail::list_arcs(p.C), p.a,
-                                                            p.b, p.a.sum(), {});
+  monge::ot::ExactSparse<double> const method(p.C, p.a, p.b);
   auto state = method.init();
   Index steps = 0;
   for (Status status = Status::running; status == Status::running;) {
@@ -390,7 +375,11 @@ TEST_CASE("exact_sparse: a run that is copied and resumed has the bits of one th
   }
   REQUIRE(method.finish(state, Status::converged) == Status::converged);
   REQUIRE(steps == whole.iterations);
-  REQUIRE((state.answer.f.array() == whole.f.array()).all());
+  auto const r = method.result({state, Status::converged, {}});
+  REQUIRE(r.iterations == steps);
+  REQUIRE(r.transport_cost == whole.transport_cost);
+  REQUIRE((r.f.array() == whole.f.array()).all());
+  REQUIRE(MatrixXd(r.plan) == MatrixXd(whole.plan));
 
   auto fresh = method.init();
   static_cast<void>(method.advance(fresh, 1));
@@ -435,6 +424,12 @@ TEST_CASE("exact_sparse: misuse is refused in the caller's words", "[exact_spars
   says(refusal([&] { (void)exact(Sparse(0, 0), VectorXd(), VectorXd()); }), "cost is 0x0");
   says(refusal([&] { (void)exact(C, a, b, {.max_iterations = -1}); }), "max_iterations is -1");
   says(refusal([&] { (void)exact(C, a, b, {}, {b, b}); }), "start has 2 and 2 potentials");
+  says(refusal([&] { (void)exact(C, a, b, {}, {.plan = Sparse(2, 3)}); }),
+       "the plan to start from is 2x3 but the cost is 3x2");
+  says(refusal([&] { (void)exact(C, a, b, {.mass = 7}); }), "mass is 7; it must be positive");
+  says(refusal([&] { (void)exact(C, a, b, {.mass = 2}, {b, b}); }), "start has 2 and 2");
+  says(refusal([&] { (void)exact(C, a, b, {.extra_mass_penalty = 1, .mass = 1}); }),
+       "both mass and extra_mass_penalty");
   for (double const bad : {std::nan(""), -inf<double>}) {
     C.coeffRef(2, 1) = bad;
     says(refusal([&] { (void)exact(C, a, b); }), "exact: cost(2, 1) is ");

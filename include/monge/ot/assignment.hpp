@@ -101,10 +101,13 @@ class AssignmentMethod {
     return init([](Index) {});
   }
 
+  /// Makes the start, the first thing that a run does: reductions and bids that settle most lines.
+  void begin(AssignmentState<S>& state) const {
+    if (!state.started) start(state);
+  }
+
   Advance advance(AssignmentState<S>& state, Index k) const {
-    if (k > 0 && !state.started) {
-      start(state);
-    }
+    if (k > 0) begin(state);
     Index steps = 0;
     for (; steps < k; ++steps) {
       if (surplus() && !state.exchanging && state.matched == lines_.rows()) {
@@ -280,11 +283,12 @@ void require_assignable(Lines<S> const& lines, Index line, bool rows_are_lines) 
   }
 }
 
-/// One body per scalar. `rows_are_lines`: `lines` is the transpose of the caller's matrix.
+/// One body per scalar. `rows_are_lines`: `lines` is the transpose of the caller's matrix. If the
+/// start leaves more than `most_left` lines it is given up: the result is `not_run`.
 template <RealScalar S, class Watch>
 AssignmentResult<S> assign(Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>> const& lines,
-                           bool rows_are_lines, AssignmentOptions const& options,
-                           Watch&& observer) {
+                           bool rows_are_lines, AssignmentOptions const& options, Watch&& observer,
+                           Index most_left = std::numeric_limits<Index>::max()) {
   Deadline const deadline(options.max_seconds);
   require_limit<S>(options.cost_limit, lines.rows() + lines.cols());
   S const limit = S(options.cost_limit);
@@ -292,6 +296,10 @@ AssignmentResult<S> assign(Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>>
                       Eigen::OuterStride<>(lines.outerStride()));
   AssignmentMethod<S> const method(view, limit);
   auto start = method.init([&](Index line) { require_assignable(view, line, rows_are_lines); });
+  if (most_left < lines.cols()) {
+    method.begin(start);
+    if (start.count - start.next > most_left) return {};
+  }
   Limits const limits{.max_iterations = std::numeric_limits<Index>::max(),
                       .max_seconds = deadline.remaining(),
                       .observe_every = options.observe_every};

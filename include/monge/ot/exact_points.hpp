@@ -40,7 +40,7 @@ namespace monge::ot {
 
 namespace detail {
 
-/// The points that carry mass, in cell order.
+/// Where the points of one side are.
 struct PointOrder {
   std::vector<std::int32_t> active;   ///< the caller's numbers of points with mass, in cell order
   std::vector<std::int32_t> passive;  ///< those of the others
@@ -76,84 +76,163 @@ VectorX<W> nearest_reduced(F const& c, MatrixX<W> const& points, MatrixX<W> cons
   return least;
 }
 
-/// Solves from coarse to fine and certifies the answer from the points.
-template <RealScalar S, DifferenceCost F, class Watch>
-ExactResult<S> solve_points(PointCloud<S, F> const& cloud, VectorX<S> a, VectorX<S> b,
-                            ExactOptions const& options, ExactStart<S> const& start,
-                            Watch&& observer) {
-  using W = wide_t<S>;
-  Shape const size = shape(cloud);
-  W const mass = balance<S>("exact", size, a, b);
-  require(size.rows + size.cols < Index(std::numeric_limits<std::int32_t>::max()),
-          "exact: cost is ", size, "; rows and columns together must be fewer than 2^31");
-  check_start("exact", size, start);
-  F const& c = cloud.functor();
-  MatrixX<W> const X = cloud.X().template cast<W>(), Y = cloud.Y().template cast<W>();
-  std::vector<Mass> masses(std::size_t(size.rows + size.cols));
-  int const unit = integer_masses<S>(a, b, mass, masses.data(), masses.data() + size.rows);
-  PointOrder const rows = order_points(X, masses.data());
-  PointOrder const columns = order_points(Y, masses.data() + size.rows);
-  std::vector<Mass> supply;
-  for (std::int32_t const i : rows.active) supply.push_back(masses[std::size_t(i)]);
-  for (std::int32_t const j : columns.active) {
-    supply.push_back(-masses[std::size_t(size.rows + j)]);
-  }
-  VectorX<W> first;
-  if (start.g.size() > 0) first = start.g(columns.active).template cast<W>();
-  PointMethod<W, F> const method(c, columns_at(X, rows.active), columns_at(Y, columns.active),
-                                 std::move(supply), std::move(first));
-  auto [state, status, statistics] =
-      iterate(method, {options.max_iterations, options.max_seconds, options.observe_every},
-              std::forward<Watch>(observer));
+}  // namespace detail
 
-  // The answer in the caller's order.
-  VectorX<W> f(size.rows), g(size.cols);
-  f(rows.active) = state.row_potential;
-  g(columns.active) = state.column_potential;
-  g(columns.passive) = nearest_reduced<W>(c, columns_at(Y, columns.passive),
-                                          columns_at(X, rows.active), state.row_potential);
-  f(rows.passive) = nearest_reduced<W>(c, columns_at(X, rows.passive), Y, g);
-  VectorX<W> sums_a = VectorX<W>::Zero(size.rows), sums_b = VectorX<W>::Zero(size.cols);
-  W cost = 0, gap = 0;
-  std::vector<Eigen::Triplet<S>> entries;
-  if (method.has_plan(state)) {
-    state.simplex.tree.for_each_flow([&](Arc arc, Mass flow) {
-      std::int32_t const i = rows.active[std::size_t(arc.row)],
-                         j = columns.active[std::size_t(arc.column)];
-      W const weight = std::ldexp(W(flow), unit), price = method.problem().price(arc);
-      entries.emplace_back(i, j, S(weight));
-      sums_a(i) += weight;
-      sums_b(j) += weight;
-      cost += weight * price;
-      gap += weight * std::max(W(0), price - f(i) - g(j));
-    });
+/// The road from coarse to fine as a value that monge::iterate drives, as Exact is for all pairs.
+/// One native step is one pivot, of any level; levels begin and arcs are searched for between
+/// pivots. Owns its points and marginals; it is the balanced problem, without the options for
+/// unequal masses.
+///
+///     ot::ExactPoints const method(point_cloud(X, Y, squared_euclidean{}), a, b);
+///     auto r = method.result(iterate(method, limits));
+template <RealScalar S, detail::DifferenceCost F>
+class ExactPoints {
+ public:
+  using W = wide_t<S>;
+
+  /// Everything that changes while it runs. Copy it to keep a checkpoint.
+  struct State {
+    detail::PointState<W> levels;
+    Index iterations = 0;           // pivots
+    detail::ExactAnswer<W> answer;  // written by finish
+  };
+
+  /// Refuses misuse with std::invalid_argument, as exact() does. O(n log n).
+  ExactPoints(PointCloud<S, F> const& cloud, VectorX<S> a, VectorX<S> b,
+              ExactStart<S> const& start = {})
+      : c_(cloud.functor()),
+        a_(std::move(a)),
+        b_(std::move(b)),
+        mass_(checked(detail::shape(cloud), a_, b_, start)),
+        X_(cloud.X().template cast<W>()),
+        Y_(cloud.Y().template cast<W>()),
+        masses_(std::size_t(n() + m())),
+        unit_(detail::integer_masses<S>(a_, b_, mass_, masses_.data(), masses_.data() + n())),
+        rows_(detail::order_points(X_, masses_.data())),
+        columns_(detail::order_points(Y_, masses_.data() + n())),
+        method_(c_, detail::columns_at(X_, rows_.active), detail::columns_at(Y_, columns_.active),
+                supply(), first_g(start), first_arcs(start)) {}
+
+  [[nodiscard]] State init() const { return {method_.init(), 0, {}}; }
+
+  Advance advance(State& state, Index k) const {
+    Advance const done = method_.advance(state.levels, k);
+    state.iterations += done.steps;
+    return done;
   }
-  ExactResult<S> r;
-  r.plan.resize(size.rows, size.cols);
-  r.plan.setFromTriplets(entries.begin(), entries.end());
-  r.transport_cost = cost;
-  r.f = f.template cast<S>();
-  r.g = g.template cast<S>();
-  r.marginal_error = double(((sums_a - a.template cast<W>()).cwiseAbs().sum() +
-                             (sums_b - b.template cast<W>()).cwiseAbs().sum()) /
-                            mass);
-  W const roundoff = W(unit_roundoff<S>);
-  bool const transported = W(r.marginal_error) <= 8 * W(size.rows + size.cols) * roundoff;
-  r.duality_gap = transported ? gap : W(infinity);
-  W const scale = std::abs(cost) + a.template cast<W>().dot(f.cwiseAbs()) +
-                  b.template cast<W>().dot(g.cwiseAbs());
-  if (status == Status::converged && !(r.duality_gap <= 64 * roundoff * scale)) {
-    status = Status::precision_limit;
+
+  /// The largest violation of f_i + g_j <= c_ij among the arcs last priced.
+  [[nodiscard]] double error(State const& state) const { return method_.error(state.levels); }
+
+  /// Potentials that are feasible for all pairs, and cost, marginals and gap recomputed from the
+  /// points. O(n log n).
+  Status finish(State& state, Status status) const {
+    method_.finish(state.levels);
+    detail::ExactAnswer<W> x;
+    detail::measure_plan(carried(state), a_, b_, mass_, price(), x);
+    x.f.resize(a_.size());
+    x.g.resize(b_.size());
+    x.f(rows_.active) = state.levels.row_potential;
+    x.g(columns_.active) = state.levels.column_potential;
+    x.g(columns_.passive) =
+        detail::nearest_reduced<W>(c_, detail::columns_at(Y_, columns_.passive),
+                                   method_.problem().X, state.levels.row_potential);
+    x.f(rows_.passive) =
+        detail::nearest_reduced<W>(c_, detail::columns_at(X_, rows_.passive), Y_, x.g);
+    detail::measure_gap(carried(state), a_, b_, price(), x);
+    state.answer = std::move(x);
+    return detail::judged(status, state.answer);
   }
-  r.left_a = VectorX<S>::Zero(size.rows);
-  r.left_b = VectorX<S>::Zero(size.cols);
-  r.a = std::move(a);
-  r.b = std::move(b);
-  r.status = status;
-  r.iterations = statistics.iterations;
-  r.seconds = statistics.seconds;
-  return r;
-}
+
+  /// The result of a finished run.
+  [[nodiscard]] ExactResult<S> result(Outcome<State> const& run) const {
+    ExactResult<S> r;
+    detail::fill_result(r, carried(run.state), run.state.answer, a_, b_);
+    r.status = run.status;
+    r.iterations = run.state.iterations;
+    r.seconds = run.statistics.seconds;
+    return detail::certified(std::move(r));
+  }
+
+ private:
+  static W checked(detail::Shape size, VectorX<S>& a, VectorX<S>& b, ExactStart<S> const& start) {
+    W const mass = detail::balance<S>("exact", size, a, b);
+    require(size.rows + size.cols < Index(std::numeric_limits<std::int32_t>::max()),
+            "exact: cost is ", size, "; rows and columns together must be fewer than 2^31");
+    detail::check_start("exact", size, start);
+    detail::check_plan("exact", size, start.plan);
+    return mass;
+  }
+
+  [[nodiscard]] Index n() const { return a_.size(); }
+  [[nodiscard]] Index m() const { return b_.size(); }
+
+  /// Of the points with mass, in cell order; negative for columns.
+  [[nodiscard]] std::vector<detail::Mass> supply() const {
+    std::vector<detail::Mass> active;
+    for (std::int32_t const i : rows_.active) active.push_back(masses_[std::size_t(i)]);
+    for (std::int32_t const j : columns_.active) {
+      active.push_back(-masses_[std::size_t(n() + j)]);
+    }
+    return active;
+  }
+
+  [[nodiscard]] VectorX<W> first_g(ExactStart<S> const& start) const {
+    if (start.g.size() == 0) return {};
+    return start.g(columns_.active).template cast<W>();
+  }
+
+  /// The arcs of the plan to start from, in cell order, the largest first.
+  [[nodiscard]] std::vector<detail::PricedArc<W>> first_arcs(ExactStart<S> const& start) const {
+    std::vector<std::int32_t> place(masses_.size());
+    for (std::size_t k = 0; k < rows_.active.size(); ++k) {
+      place[std::size_t(rows_.active[k])] = std::int32_t(k);
+    }
+    for (std::size_t k = 0; k < columns_.active.size(); ++k) {
+      place[std::size_t(n() + columns_.active[k])] = std::int32_t(k);
+    }
+    auto arcs = detail::plan_arcs<W>(
+        start.plan, [this](Index i) { return masses_[std::size_t(i)] > 0; },
+        [this](Index j) { return masses_[std::size_t(n() + j)] > 0; },
+        [](detail::Arc) { return W(0); });  // the levels know the prices
+    for (detail::PricedArc<W>& x : arcs) {
+      x.arc = {place[std::size_t(x.arc.row)], place[std::size_t(n() + x.arc.column)]};
+    }
+    return arcs;
+  }
+
+  /// The price of an arc in the caller's order.
+  [[nodiscard]] auto price() const {
+    return [this](detail::Arc arc) {
+      W result;
+      c_.segment(Y_.col(arc.column).data(), 1, X_.col(arc.row).data(), X_.rows(), 1, &result);
+      return result;
+    };
+  }
+
+  /// The entries of the plan in the caller's order; none before the finest level.
+  [[nodiscard]] auto carried(State const& state) const {
+    return [this, &state](auto&& visit) {
+      if (!method_.has_plan(state.levels)) return;
+      state.levels.simplex.tree.for_each_flow([&](detail::Arc arc, detail::Mass flow) {
+        visit(detail::Arc{rows_.active[std::size_t(arc.row)],
+                          columns_.active[std::size_t(arc.column)]},
+              std::ldexp(W(flow), unit_));
+      });
+    };
+  }
+
+  F c_;
+  VectorX<S> a_, b_;
+  W mass_;
+  MatrixX<W> X_, Y_;                  // d x n, d x m
+  std::vector<detail::Mass> masses_;  // n + m
+  int unit_;                          // the exponent of the unit of mass
+  detail::PointOrder rows_, columns_;
+  detail::PointMethod<W, F> method_;
+};
+
+namespace detail {
 
 /// Whether no cost between the points, nor a sum over a path, leaves the range of the scalar.
 template <RealScalar S, DifferenceCost F>
@@ -179,12 +258,13 @@ inline bool prefers_levels(Index points, Index dimension) {
 ///     auto r = monge::ot::exact(monge::ot::point_cloud(X, Y, squared_euclidean{}), a, b);
 ///
 /// Arguments, result, statuses and the meaning of converged are those of the general `exact`.
-/// From coarse to fine: costs of float points are evaluated in double. Of a start only g is used,
-/// and the finest level is solved at once. Partial transport and extra mass take all pairs. A run
-/// that ends before it has reached that level has an empty plan. Iterations are pivots on all
-/// levels; the clock is looked at between them, not within a search over all pairs, which takes
-/// some microseconds per point. Points so far apart that costs overflow are left to the simplex on
-/// all pairs, where they are forbidden.
+/// From coarse to fine: costs of float points are evaluated in double. From a start with
+/// potentials, of which g is used, or with a plan whose arcs join all points, the finest level is
+/// solved at once; the arcs of any plan come first in its basis. Partial transport and extra mass
+/// take all pairs. A run that ends before it has reached that level has an empty plan. Iterations
+/// are pivots on all levels; the clock is looked at between them, not within a search over all
+/// pairs, which takes some microseconds per point. Points so far apart that costs overflow are left
+/// to the simplex on all pairs, where they are forbidden.
 template <RealScalar S, detail::DifferenceCost F, VectorLike<PointCloud<S, F>> A,
           VectorLike<PointCloud<S, F>> B, Observer Watch = Unobserved>
 [[nodiscard]] ExactResult<S> exact(PointCloud<S, F> const& cost, A const& a, B const& b,
@@ -200,8 +280,10 @@ template <RealScalar S, detail::DifferenceCost F, VectorLike<PointCloud<S, F>> A
   }
   detail::require_limits("exact", options.max_iterations, options.max_seconds,
                          options.observe_every);
-  return detail::certified(detail::solve_points(cost, detail::as_column(a), detail::as_column(b),
-                                                options, start, observer));
+  ExactPoints<S, F> const method(cost, detail::as_column(a), detail::as_column(b), start);
+  return method.result(iterate(method,
+                               {options.max_iterations, options.max_seconds, options.observe_every},
+                               std::forward<Watch>(observer)));
 }
 
 }  // namespace monge::ot

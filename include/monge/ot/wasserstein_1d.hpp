@@ -36,6 +36,7 @@
 #include <monge/core/iterate.hpp>
 #include <monge/core/require.hpp>
 #include <monge/ot/detail/entropic_problem.hpp>
+#include <monge/ot/detail/line_problem.hpp>
 #include <monge/ot/detail/quantile_coupling.hpp>
 
 namespace monge::ot {
@@ -95,42 +96,6 @@ class CompensatedSum {
 
  private:
   W sum_, rest_ = 0;
-};
-
-/// The points in order, their order and their masses.
-template <RealScalar S>
-struct SortedSample {
-  VectorX<S> points;                // ascending
-  std::vector<std::int32_t> order;  // points(k) was number order[k]; empty if nobody asks
-  std::vector<Mass> masses;         // of points(k); empty if all are equal to `each`
-  Mass each = 0;
-
-  [[nodiscard]] Index size() const { return points.size(); }
-  /// body(masses in order).
-  template <class Body>
-  void with_masses(Body&& body) const {
-    if (masses.empty()) {
-      body(EqualMasses{each});
-    } else {
-      body(SortedMasses{masses.data()});
-    }
-  }
-};
-
-/// Two samples and what one unit of mass weighs.
-template <RealScalar S>
-struct LineProblem {
-  SortedSample<S> x, y;
-  double unit = 1;
-  bool matched = false;  // n = m and all weights equal
-
-  /// visit(i, j, mass) along the staircase, in sorted indices.
-  template <class Visit>
-  void for_each_cell(Visit&& visit) const {
-    x.with_masses([&](auto a) {
-      y.with_masses([&](auto b) { detail::for_each_cell(x.size(), a, y.size(), b, visit); });
-    });
-  }
 };
 
 /// The potentials along the staircase, with <a, f> = <b, g>.
@@ -265,8 +230,8 @@ void solve_line(LineProblem<S> const& problem, VectorX<S> const& x, VectorX<S> c
 }
 
 /// Refuses NaN, infinities and empty samples.
-template <RealScalar S>
-void check_points(std::string_view function, std::string_view name, VectorX<S> const& x) {
+template <class Points>
+void check_points(std::string_view function, std::string_view name, Points const& x) {
   require(x.size() > 0, function, ": ", name, " has no points; it needs at least one");
   if (std::isfinite(x.cwiseAbs().sum())) return;
   for (Index k = 0; k < x.size(); ++k) {
@@ -275,57 +240,26 @@ void check_points(std::string_view function, std::string_view name, VectorX<S> c
   }
 }
 
-/// Takes the points over if the caller's order is of no use any more.
-template <RealScalar S>
-SortedSample<S> sorted_sample(VectorX<S>& points, bool with_order, bool keep,
-                              SortScratch<S>& scratch) {
-  SortedSample<S> sample;
-  if (keep) {
-    sample.points = points;
-  } else {
-    sample.points.swap(points);
-  }
-  Index const n = sample.size();
-  if (with_order) {
-    sample.order.resize(std::size_t(n));
-    sort_with_order(sample.points.data(), sample.order.data(), n, scratch);
-  } else {
-    sort(sample.points.data(), n, scratch);
-  }
-  return sample;
-}
-
-/// The weights in the order of the sorted points.
-template <RealScalar S>
-VectorX<S> sorted_weights(SortedSample<S> const& sample, VectorX<S> const& weights) {
-  VectorX<S> sorted(weights.size());
-  for (Index k = 0; k < sorted.size(); ++k) sorted(k) = weights(sample.order[std::size_t(k)]);
-  return sorted;
-}
-
-/// Gives the sorted points their masses; returns what one unit weighs.
-template <RealScalar S>
-double set_masses(SortedSample<S>& x, SortedSample<S>& y, VectorX<S> const& a, VectorX<S> const& b,
-                  wide_t<S> mass) {
-  x.masses.resize(std::size_t(x.size()));
-  y.masses.resize(std::size_t(y.size()));
-  return std::ldexp(1.0, integer_masses<S>(sorted_weights(x, a), sorted_weights(y, b), mass,
-                                           x.masses.data(), y.masses.data()));
-}
-
 /// W_p^p where nothing else is asked for: the weights move with the points, and nobody needs the
-/// order. Points and weights are sorted in place.
+/// order. The arguments are read in place; memory is that of the sorted pairs.
 template <RealScalar S>
-wide_t<S> weighted_power(VectorX<S>& x, VectorX<S>& y, VectorX<S>& a, VectorX<S>& b, wide_t<S> mass,
-                         double p, SortScratch<S>& scratch) {
+wide_t<S> weighted_power(Eigen::Ref<VectorX<S> const> const& x,
+                         Eigen::Ref<VectorX<S> const> const& y,
+                         Eigen::Ref<VectorX<S> const> const& a,
+                         Eigen::Ref<VectorX<S> const> const& b, double p) {
+  using W = wide_t<S>;
   Index const n = x.size(), m = y.size();
-  sort_with_companions(x.data(), a.data(), n, scratch);
-  sort_with_companions(y.data(), b.data(), m, scratch);
-  VectorX<Mass> u(n), v(m);
-  double const unit = std::ldexp(1.0, integer_masses<S>(a, b, mass, u.data(), v.data()));
+  Masses<W> const masses = balanced_masses<S>("wasserstein_1d", Shape{n, m}, a, b);
+  SortScratch<S> scratch;
+  SortedPairs<S> const u(x, a, scratch), v(y, b, scratch);
+  LineMasses<W> const line(
+      masses, n, [&](Index k) { return u.weight(k); }, m, [&](Index k) { return v.weight(k); });
+  using Stream = typename SortedPairs<S>::Stream;
+  Stream const mass_x(u, line.unit, line.factor_x, line.largest_x, line.more_x);
+  Stream const mass_y(v, line.unit, line.factor_y, line.largest_y, line.more_y);
   return with_power(p, [&](auto c) {
-    return coupled_power(x.data(), n, SortedMasses{u.data()}, y.data(), m, SortedMasses{v.data()},
-                         c, unit);
+    return coupled_power(u.points(), n, mass_x, v.points(), m, mass_y, c,
+                         std::ldexp(1.0, line.unit.exponent));
   });
 }
 
@@ -338,31 +272,47 @@ inline void check_weight_counts(std::string_view function, Index n, Index in_a, 
           " entries; b needs one entry per point");
 }
 
+/// What every call begins with.
+template <RealScalar S>
+void check_line(Eigen::Ref<VectorX<S> const> const& x, Eigen::Ref<VectorX<S> const> const& y,
+                double p) {
+  require(p >= 1 && p < infinity, "wasserstein_1d: p is ", p,
+          "; it must be finite and at least 1, for costs of other exponents are not convex");
+  check_points("wasserstein_1d", "x", x);
+  check_points("wasserstein_1d", "y", y);
+  require(x.size() + y.size() < Index(std::numeric_limits<std::int32_t>::max()),
+          "wasserstein_1d: x has ", x.size(), " points and y has ", y.size(),
+          "; together they must be fewer than 2^31");
+}
+
+/// The value between weighted points.
+template <RealScalar S>
+Wasserstein1dResult<S> weighted_value(Eigen::Ref<VectorX<S> const> const& x,
+                                      Eigen::Ref<VectorX<S> const> const& y,
+                                      Eigen::Ref<VectorX<S> const> const& a,
+                                      Eigen::Ref<VectorX<S> const> const& b, double p) {
+  Deadline const clock(infinity);
+  check_line<S>(x, y, p);
+  Wasserstein1dResult<S> r;
+  r.power = weighted_power<S>(x, y, a, b, p);
+  set_value(r, p);
+  r.seconds = clock.elapsed();
+  return r;
+}
+
 /// Both weights empty: all equal, of mass 1.
 template <RealScalar S>
 Wasserstein1dResult<S> wasserstein_1d(VectorX<S> x, VectorX<S> y, VectorX<S> a, VectorX<S> b,
                                       Wasserstein1dOptions const& options) {
   Deadline const clock(infinity);
   Index const n = x.size(), m = y.size();
-  require(options.p >= 1 && options.p < infinity, "wasserstein_1d: p is ", options.p,
-          "; it must be finite and at least 1, for costs of other exponents are not convex");
-  check_points("wasserstein_1d", "x", x);
-  check_points("wasserstein_1d", "y", y);
-  require(n + m < Index(std::numeric_limits<std::int32_t>::max()), "wasserstein_1d: x has ", n,
-          " points and y has ", m, "; together they must be fewer than 2^31");
+  check_line<S>(x, y, options.p);
   bool const equal = a.size() == 0 && b.size() == 0;
   Wasserstein1dResult<S> r;
   LineProblem<S> problem;
   SortScratch<S> scratch;
   bool const with_order = options.answer != Answer1d::value;
   bool const keep = options.answer == Answer1d::everything;
-  if (!equal && !with_order) {
-    wide_t<S> const mass = balance<S>("wasserstein_1d", Shape{n, m}, a, b);
-    r.power = weighted_power(x, y, a, b, mass, options.p, scratch);
-    set_value(r, options.p);
-    r.seconds = clock.elapsed();
-    return r;
-  }
   problem.x = sorted_sample(x, with_order, keep, scratch);
   problem.y = sorted_sample(y, with_order, keep, scratch);
   if (equal) {
@@ -375,8 +325,10 @@ Wasserstein1dResult<S> wasserstein_1d(VectorX<S> x, VectorX<S> y, VectorX<S> a, 
       r.b.setConstant(m, S(1) / S(m));
     }
   } else {
-    wide_t<S> const mass = balance<S>("wasserstein_1d", Shape{n, m}, a, b);
-    problem.unit = set_masses(problem.x, problem.y, a, b, mass);
+    Masses<wide_t<S>> const masses = balanced_masses<S>("wasserstein_1d", Shape{n, m}, a, b);
+    problem.unit = set_masses(problem.x, problem.y, a, b, masses);
+    a *= S(masses.mean / masses.a);
+    b *= S(masses.mean / masses.b);
     r.a = std::move(a);
     r.b = std::move(b);
   }
@@ -414,6 +366,11 @@ template <RealVectorExpr X, VectorLike<X> Y, VectorLike<X> A, VectorLike<X> B>
     X const& x, Y const& y, A const& a, B const& b, Wasserstein1dOptions const& options = {}) {
   using S = scalar_t<X>;
   detail::check_weight_counts("wasserstein_1d", x.size(), a.size(), y.size(), b.size());
+  if (options.answer == Answer1d::value) {
+    return monge::detail::certified(detail::weighted_value<S>(
+        monge::detail::as_column(x), monge::detail::as_column(y), monge::detail::as_column(a),
+        monge::detail::as_column(b), options.p));
+  }
   return monge::detail::certified(
       detail::wasserstein_1d<S>(monge::detail::as_column(x), monge::detail::as_column(y),
                                 monge::detail::as_column(a), monge::detail::as_column(b), options));

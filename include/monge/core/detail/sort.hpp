@@ -157,6 +157,28 @@ Extent<S> extent(S const* x, Index n) {
   return {low, high, sorted};
 }
 
+/// The same for entries on their way.
+template <RealScalar S, class Tag>
+Extent<S> extent(Entries<S, Tag> view, Index n) {
+  if (n == 0) return {S(0), S(0), true};
+  Extent<S> range{view.value(0), view.value(0), true};
+  for (Index k = 1; k < n; ++k) {
+    S const x = view.value(k);
+    range.sorted = range.sorted && !(x < view.value(k - 1));
+    range.low = x < range.low ? x : range.low;
+    range.high = x > range.high ? x : range.high;
+  }
+  return range;
+}
+template <RealScalar S>
+Extent<S> extent(Keys<S> view, Index n) {
+  return extent(view.x, n);
+}
+template <RealScalar S, class Tag>
+Extent<S> extent(TaggedKeys<S, Tag> view, Index n) {
+  return extent(view.x, n);
+}
+
 /// The bucket of an entry: monotone, 0 at the lowest, below 2^bits at the highest. `usable` is
 /// false if the width of the range overflows or vanishes.
 template <RealScalar S>
@@ -319,6 +341,9 @@ void radix_sort(View view, Room room, Index n, SortScratch<S>& scratch) {
 }
 
 inline constexpr int split_bits = 8;
+/// Longer inputs are sorted faster in parts: measured.
+template <RealScalar S>
+inline constexpr Index cached_entries = (Index(1) << 22) / Index(sizeof(SortEntry<S>));
 
 /// The leading bits in which entries of a range differ, as an integer image.
 template <RealScalar S>
@@ -354,7 +379,7 @@ bool split(View view, Room room, Index n, Image image, bool even, SortScratch<S>
     View const part = view.from(begin);
     copy_entries(room.from(begin), part, count);
     if (count > 1) {
-      Extent<S> const range = extent(part.x, count);
+      Extent<S> const range = extent(part, count);
       if (!range.sorted) sort_entries(part, room.from(begin), range, count, scratch, splits + 1);
     }
     begin = end;
@@ -365,8 +390,8 @@ bool split(View view, Room room, Index n, Image image, bool even, SortScratch<S>
 template <class View, class Room, RealScalar S>
 void sort_entries(View view, Room room, Extent<S> const& range, Index n, SortScratch<S>& scratch,
                   int splits) {
-  // Measured: shorter inputs are sorted faster without buckets, longer ones faster in parts.
-  constexpr Index short_enough = 40, cached = (Index(1) << 22) / Index(sizeof(SortEntry<S>));
+  constexpr Index short_enough = 40;  // measured: sorted faster without buckets
+  constexpr Index cached = cached_entries<S>;
   if (n <= short_enough) {
     insertion_sort(view, n, n * n);
     return;
@@ -407,14 +432,43 @@ void sort_with_order(S* x, std::int32_t* order, Index n, SortScratch<S>& scratch
   if (!range.sorted) sort_entries(view, view.room(scratch, n), range, n, scratch);
 }
 
-/// x (n), finite, in ascending order, each entry followed by its companion (n): that saves the walk
-/// through memory that an order costs if it only serves to fetch them.
+/// x (n), finite, and a companion (n) of each, as pairs in ascending order of x. The companions
+/// move along, which saves the walk through memory that an order costs if it only serves to fetch
+/// them, and inputs beyond the cache go to their part of `pairs` at once.
 template <RealScalar S>
-void sort_with_companions(S* x, S* companions, Index n, SortScratch<S>& scratch) {
-  if (n < 2) return;
+void sort_pairs(S const* x, S const* companions, SortEntry<S, S>* pairs, Index n,
+                SortScratch<S>& scratch) {
+  struct Source {
+    S const *x, *companions;
+    [[nodiscard]] S value(Index k) const { return x[k]; }
+    [[nodiscard]] SortEntry<S, S> load(Index k) const { return {x[k], companions[k]}; }
+  };
+  if (n == 0) return;
+  Source const source{x, companions};
+  Entries<S, S> const view{pairs};
+  auto const room = [&](Index count) { return Entries<S, S>{scratch.template room<S>(count)}; };
   Extent<S> const range = extent(x, n);
-  TaggedKeys<S, S> const view{x, companions};
-  if (!range.sorted) sort_entries(view, view.room(scratch, n), range, n, scratch);
+  LinearImage<S> const image(range, split_bits);
+  if (!range.sorted && n > cached_entries<S> && image.usable()) {
+    constexpr Index parts = Index(1) << split_bits;
+    std::uint32_t places[parts] = {};
+    for_each_bucket(source, n, image, [&places](Index, std::uint32_t part) { ++places[part]; });
+    Index const largest = Index(*std::max_element(places, places + parts));
+    if (largest <= n / 4) {
+      accumulate_counts(places, parts);
+      scatter(source, view, n, places, image);
+      Index begin = 0;
+      for (Index end : places) {
+        Entries<S, S> const part = view.from(begin);
+        Extent<S> const of_part = extent(part, end - begin);
+        if (!of_part.sorted) sort_entries(part, room(largest), of_part, end - begin, scratch, 1);
+        begin = end;
+      }
+      return;
+    }
+  }
+  copy_entries(source, view, n);
+  if (!range.sorted) sort_entries(view, room(n), range, n, scratch);
 }
 
 /// The same result as sort_with_order, starting from the order of similar entries, such as those of

@@ -18,12 +18,15 @@ namespace monge::ot::detail {
 /// Weights must be nonnegative, finite and not all zero, and their sum, which is returned, a normal
 /// number with room for rounding.
 template <RealScalar S>
-wide_t<S> checked_mass(std::string_view function, std::string_view name, VectorX<S> const& a) {
-  for (Index i = 0; i < a.size(); ++i) {
-    require(a(i) >= 0 && std::isfinite(a(i)), function, ": ", name, "(", i, ") is ", a(i),
-            "; weights must be nonnegative and finite");
-  }
+wide_t<S> checked_mass(std::string_view function, std::string_view name,
+                       Eigen::Ref<VectorX<S> const> const& a) {
   wide_t<S> const mass = a.template cast<wide_t<S>>().sum();
+  if (!(a.array() >= S(0)).all() || !std::isfinite(mass)) {
+    for (Index i = 0; i < a.size(); ++i) {
+      require(a(i) >= 0 && std::isfinite(a(i)), function, ": ", name, "(", i, ") is ", a(i),
+              "; weights must be nonnegative and finite");
+    }
+  }
   require(mass > 0 && std::isfinite(mass), function, ": the weights ", name, " sum to ", mass,
           "; the total must be positive and finite");
   require(mass >= std::numeric_limits<S>::min() && mass <= std::numeric_limits<S>::max() / 2,
@@ -43,11 +46,17 @@ void check_sizes(std::string_view function, Shape cost, VectorX<S> const& a, Vec
           " entries; b needs one entry per column");
 }
 
-/// Checks weights against a cost of the given shape and rescales both to the mean of their masses,
-/// which is returned. Masses may differ by rounding only, 8 (n + m) u relative to their mean.
+/// The masses of both sides of a problem, and their mean.
+template <RealScalar W>
+struct Masses {
+  W a, b, mean;
+};
+
+/// Masses may differ by rounding only, 8 (n + m) u relative to their mean.
 template <RealScalar S>
-wide_t<S> balance(std::string_view function, Shape cost, VectorX<S>& a, VectorX<S>& b) {
-  check_sizes(function, cost, a, b);
+Masses<wide_t<S>> balanced_masses(std::string_view function, Shape cost,
+                                  Eigen::Ref<VectorX<S> const> const& a,
+                                  Eigen::Ref<VectorX<S> const> const& b) {
   wide_t<S> const mass_a = checked_mass<S>(function, "a", a);
   wide_t<S> const mass_b = checked_mass<S>(function, "b", b);
   wide_t<S> const mean = mass_a / 2 + mass_b / 2;
@@ -56,9 +65,18 @@ wide_t<S> balance(std::string_view function, Shape cost, VectorX<S>& a, VectorX<
   require(std::abs(mass_a - mass_b) <= allowed, function, ": a sums to ", mass_a, " and b to ",
           mass_b, ", which differ by ", std::abs(mass_a - mass_b),
           "; rescale one of them, for only equal masses can be transported");
-  a *= S(mean / mass_a);
-  b *= S(mean / mass_b);
-  return mean;
+  return {mass_a, mass_b, mean};
+}
+
+/// Checks weights against a cost of the given shape and rescales both to the mean of their masses,
+/// which is returned.
+template <RealScalar S>
+wide_t<S> balance(std::string_view function, Shape cost, VectorX<S>& a, VectorX<S>& b) {
+  check_sizes(function, cost, a, b);
+  Masses<wide_t<S>> const masses = balanced_masses<S>(function, cost, a, b);
+  a *= S(masses.mean / masses.a);
+  b *= S(masses.mean / masses.b);
+  return masses.mean;
 }
 
 /// What a scan over a cost finds.

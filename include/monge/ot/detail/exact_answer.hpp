@@ -20,20 +20,26 @@ struct ExactAnswer {
   bool tight = false;        // and the gap is at rounding
 };
 
-/// Cost and marginals of the plan that a tree carries, by the price of an arc and the weight of a
-/// flow. Marginals hold if they do to 8 (n + m) u of the mass.
-template <RealScalar S, class Price, class Weight>
-void measure_plan(TransportTree<wide_t<S>> const& tree, VectorX<S> const& a, VectorX<S> const& b,
-                  wide_t<S> mass, Price const& price, Weight const& weight,
-                  ExactAnswer<wide_t<S>>& x) {
+/// What a tree carries: calls visit(arc, weight) for the entries of its plan.
+template <RealScalar W, class Weight>
+auto carried_by(TransportTree<W> const& tree, Weight weight) {
+  return [&tree, weight](auto&& visit) {
+    tree.for_each_flow([&](Arc arc, Mass flow) { visit(arc, weight(flow)); });
+  };
+}
+
+/// Cost and marginals of a plan by the price of an arc. carried(visit) calls visit(arc, weight) for
+/// its entries. Marginals hold if they do to 8 (n + m) u of the mass.
+template <RealScalar S, class Carried, class Price>
+void measure_plan(Carried const& carried, VectorX<S> const& a, VectorX<S> const& b, wide_t<S> mass,
+                  Price const& price, ExactAnswer<wide_t<S>>& x) {
   using W = wide_t<S>;
   VectorX<W> rows = VectorX<W>::Zero(a.size()), columns = VectorX<W>::Zero(b.size());
   x.transport_cost = 0;
-  tree.for_each_flow([&](Arc arc, Mass flow) {
-    W const carried = weight(flow);
-    rows(arc.row) += carried;
-    columns(arc.column) += carried;
-    x.transport_cost += carried * price(arc);
+  carried([&](Arc arc, W weight) {
+    rows(arc.row) += weight;
+    columns(arc.column) += weight;
+    x.transport_cost += weight * price(arc);
   });
   x.marginal_error = double(((rows - a.template cast<W>()).cwiseAbs().sum() +
                              (columns - b.template cast<W>()).cwiseAbs().sum()) /
@@ -43,19 +49,27 @@ void measure_plan(TransportTree<wide_t<S>> const& tree, VectorX<S> const& a, Vec
 
 /// The gap between a plan that was measured and the feasible potentials x.f, x.g; it is tight if at
 /// most 64 u (|cost| + sum a |f| + sum b |g|).
-template <RealScalar S, class Price, class Weight>
-void measure_gap(TransportTree<wide_t<S>> const& tree, VectorX<S> const& a, VectorX<S> const& b,
-                 Price const& price, Weight const& weight, ExactAnswer<wide_t<S>>& x) {
+template <RealScalar S, class Carried, class Price>
+void measure_gap(Carried const& carried, VectorX<S> const& a, VectorX<S> const& b,
+                 Price const& price, ExactAnswer<wide_t<S>>& x) {
   using W = wide_t<S>;
   if (!x.transported) return;
   x.gap = 0;
-  tree.for_each_flow([&](Arc arc, Mass flow) {
+  carried([&](Arc arc, W weight) {
     W const slack = price(arc) - x.f(arc.row) - x.g(arc.column);
-    x.gap += weight(flow) * std::max(W(0), slack);
+    x.gap += weight * std::max(W(0), slack);
   });
   W const size = std::abs(x.transport_cost) + a.template cast<W>().dot(x.f.cwiseAbs()) +
                  b.template cast<W>().dot(x.g.cwiseAbs());
   x.tight = x.gap <= 64 * W(unit_roundoff<S>) * size;
+}
+
+/// What a run that ended with `status` may say of its answer.
+template <RealScalar W>
+Status judged(Status status, ExactAnswer<W> const& x) {
+  if (status != Status::converged) return status;
+  if (!x.transported) return Status::infeasible;
+  return x.tight ? status : Status::precision_limit;
 }
 
 /// Certifies the plan of a tree. Reads the cost once, twice if there are rows without mass.
@@ -94,17 +108,17 @@ class ExactCertificate {
   [[nodiscard]] Index m() const { return problem_.m(); }
 
   void measure_plan(TransportTree<W> const& tree, ExactAnswer<W>& x) const {
-    detail::measure_plan(tree, problem_.a, problem_.b, problem_.mass, price(), weight(), x);
+    detail::measure_plan(carried(tree), problem_.a, problem_.b, problem_.mass, price(), x);
   }
   void measure_gap(TransportTree<W> const& tree, ExactAnswer<W>& x) const {
-    detail::measure_gap(tree, problem_.a, problem_.b, price(), weight(), x);
+    detail::measure_gap(carried(tree), problem_.a, problem_.b, price(), x);
   }
 
   [[nodiscard]] auto price() const {
     return [this](Arc arc) { return problem_.price(arc); };
   }
-  [[nodiscard]] auto weight() const {
-    return [this](Mass flow) { return problem_.weight(flow); };
+  [[nodiscard]] auto carried(TransportTree<W> const& tree) const {
+    return carried_by(tree, [this](Mass flow) { return problem_.weight(flow); });
   }
 
   /// f from the tree, g_j = min_i C_ij - f_i; rows without mass get the largest f that this allows.

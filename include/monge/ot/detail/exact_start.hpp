@@ -44,6 +44,24 @@ void check_plan(std::string_view function, Shape cost, Eigen::SparseMatrix<S> co
   }
 }
 
+/// The arcs of a plan that may carry mass, the largest first: between rows and columns that have
+/// mass, at a finite price(arc).
+template <RealScalar W, RealScalar S, class HasRow, class HasColumn, class Price>
+std::vector<PricedArc<W>> plan_arcs(Eigen::SparseMatrix<S> const& plan, HasRow const& has_row,
+                                    HasColumn const& has_column, Price const& price) {
+  std::vector<PricedArc<W>> arcs;
+  for (Index j = 0; j < plan.outerSize(); ++j) {
+    for (typename Eigen::SparseMatrix<S>::InnerIterator x(plan, j); x; ++x) {
+      if (!(x.value() > 0) || !has_row(x.row()) || !has_column(j)) continue;
+      Arc const arc{std::int32_t(x.row()), std::int32_t(j)};
+      W const cost = price(arc);
+      if (std::isfinite(cost)) arcs.push_back({cost, -W(x.value()), arc});
+    }
+  }
+  std::sort(arcs.begin(), arcs.end(), before<W>);
+  return arcs;
+}
+
 /// An arc with its cost.
 template <RealScalar W>
 struct CostArc {
@@ -108,8 +126,13 @@ class StartMaker {
     if (warm()) {
       if (p.stage == Stage::read && !read_for_warm(p, deadline)) return false;
       if (p.stage == Stage::fill) {
-        for (PricedArc<W> const& x : p.tight) pool.push_back({x.cost, x.arc});
-        std::vector<PricedArc<W>> arcs = plan_arcs();
+        if (problem_.keeps_pool()) {
+          for (PricedArc<W> const& x : p.tight) pool.push_back({x.cost, x.arc});
+        }
+        std::vector<PricedArc<W>> arcs = plan_arcs<W>(
+            given_.plan, [this](Index i) { return problem_.has_row(i); },
+            [this](Index j) { return problem_.has_column(j); },
+            [this](Arc arc) { return problem_.price(arc); });
         arcs.insert(arcs.end(), p.tight.begin(), p.tight.end());
         p.forest = spanning_forest(arcs, n(), problem_.supply.size());
       }
@@ -152,14 +175,14 @@ class StartMaker {
   };
 
   /// g_j = min_i C_ij - f_i and the arcs of least reduced cost of each column: all of them, rank by
-  /// rank, for the pool, and a few to begin with.
+  /// rank, for the pool, and a few to begin with; without a pool the least of each.
   bool read_columns(Progress& p, std::vector<CostArc<W>>& pool, Deadline const& deadline) const {
     constexpr std::size_t few = 4;
-    Index const wanted = arcs_of_column(n(), m());
+    Index const wanted = problem_.keeps_pool() ? arcs_of_column(n(), m()) : 0;
     VectorX<S> scratch(segment_width);
-    VectorX<W> reduced(n());
+    VectorX<W> reduced(wanted > 0 ? n() : 0);
     std::vector<Near> near;
-    near.reserve(std::size_t(n()));
+    near.reserve(std::size_t(reduced.size()));
     Patience patience(deadline, n());
     if (p.column == 0) {
       pool.assign(std::size_t(wanted * m()), {none, {}});
@@ -171,14 +194,25 @@ class StartMaker {
       Index const j = p.column;
       if (!problem_.has_column(j)) continue;
       W low = none;
+      Index row = 0;
       for_each_segment(problem_.cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
-        auto part = reduced.segment(first, count).array();
-        part = ConstArrayMap<S>(c, count).template cast<W>() -
-               p.potential.segment(first, count).array();
-        low = std::min(low, part.minCoeff());
+        W const* const f = p.potential.data() + first;
+        W const least = problem_.segment_minimum(c, f, count);
+        if (wanted > 0) {
+          reduced.segment(first, count).array() =
+              ConstArrayMap<S>(c, count).template cast<W>() - ConstArrayMap<W>(f, count);
+        } else if (least < low) {
+          row = first + problem_.place_of(least, c, f, count);
+        }
+        low = std::min(low, least);
       });
       if (!(low < none)) continue;
       p.potential(n() + j) = low;
+      if (wanted == 0) {
+        Arc const arc{std::int32_t(row), std::int32_t(j)};
+        p.tight.push_back({problem_.price(arc), 0, arc});
+        continue;
+      }
       nearest(reduced, low, std::size_t(wanted), p.limit, near);
       for (std::size_t k = 0; k < near.size(); ++k) {
         Arc const arc{near[k].row, std::int32_t(j)};
@@ -247,8 +281,7 @@ class StartMaker {
               W const least = problem_.segment_minimum(c, p.open.data() + first, count);
               if (!(least < low)) return;
               low = least;
-              Index i = 0;
-              while (W(c[i]) - p.open(first + i) != least) ++i;
+              Index const i = problem_.place_of(least, c, p.open.data() + first, count);
               best = {std::int32_t(first + i), std::int32_t(j)};
             });
         if (low == none) break;
@@ -296,23 +329,6 @@ class StartMaker {
     std::sort(p.tight.begin(), p.tight.end(), before<W>);
     p.stage = Stage::fill;
     return true;
-  }
-
-  /// The arcs of the given plan that may carry mass, the largest first.
-  [[nodiscard]] std::vector<PricedArc<W>> plan_arcs() const {
-    std::vector<PricedArc<W>> arcs;
-    for (Index j = 0; j < given_.plan.outerSize(); ++j) {
-      for (typename Eigen::SparseMatrix<S>::InnerIterator x(given_.plan, j); x; ++x) {
-        Arc const arc{std::int32_t(x.row()), std::int32_t(x.col())};
-        if (!(x.value() > 0) || !problem_.has_row(arc.row) || !problem_.has_column(arc.column)) {
-          continue;
-        }
-        W const cost = problem_.price(arc);
-        if (cost < none) arcs.push_back({cost, -W(x.value()), arc});
-      }
-    }
-    std::sort(arcs.begin(), arcs.end(), before<W>);
-    return arcs;
   }
 
   ExactProblem<C> const& problem_;

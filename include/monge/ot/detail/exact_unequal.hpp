@@ -55,6 +55,9 @@ class AugmentedCost {
   Scalar price_ = 0;
 };
 
+template <CostOperator C>
+inline constexpr bool holds_entries<AugmentedCost<C>> = holds_entries<C>;
+
 /// What is to be moved, if the options do not ask for all of equal masses.
 template <RealScalar S>
 std::optional<wide_t<S>> moved_mass(Shape cost, VectorX<S> const& a, VectorX<S> const& b,
@@ -76,23 +79,19 @@ std::optional<wide_t<S>> moved_mass(Shape cost, VectorX<S> const& a, VectorX<S> 
 }
 
 /// The start of the larger problem from one of the problem itself. The duals of the new column and
-/// row are as large as they may be.
-template <CostOperator C>
-ExactStart<scalar_t<C>> augmented_start(C const& cost, VectorX<scalar_t<C>> const& a,
-                                        VectorX<scalar_t<C>> const& b, scalar_t<C> price,
-                                        ExactStart<scalar_t<C>> const& start) {
-  using S = scalar_t<C>;
+/// row are as large as they may be. least(j) = min_i C_ij - start.f(i).
+template <RealScalar S, class Least>
+ExactStart<S> augmented_start(VectorX<S> const& a, VectorX<S> const& b, S price,
+                              ExactStart<S> const& start, Least const& least) {
   Index const n = a.size(), m = b.size();
-  check_start("exact", shape(cost), start);
-  check_plan("exact", shape(cost), start.plan);
+  check_start("exact", Shape{n, m}, start);
+  check_plan("exact", Shape{n, m}, start.plan);
   ExactStart<S> larger;
   if (start.f.size() > 0) {
     // Potentials count up to a constant: the largest that leaves them feasible.
-    VectorX<S> scratch(segment_width);
     S rise = std::numeric_limits<S>::infinity();
     for (Index j = 0; j < m; ++j) {
-      S const least = hard_column(cost, start.f, j, scratch.data());
-      if (b(j) > 0) rise = std::min(rise, least - start.g(j));
+      if (b(j) > 0) rise = std::min(rise, least(j) - start.g(j));
     }
     if (!std::isfinite(rise)) rise = 0;
     larger.f.resize(n + 1);
@@ -123,20 +122,20 @@ ExactStart<scalar_t<C>> augmented_start(C const& cost, VectorX<scalar_t<C>> cons
   return larger;
 }
 
-/// Moves `moved` of the mass at least cost. solve(cost, a, b, start) is the balanced solver.
-template <CostOperator C, class Solve>
-auto solve_partial(C const& cost, VectorX<scalar_t<C>> const& a, VectorX<scalar_t<C>> const& b,
-                   wide_t<scalar_t<C>> moved, ExactStart<scalar_t<C>> const& start, Solve&& solve) {
-  using S = scalar_t<C>;
+/// Moves `moved` of the mass at least cost. `price`: that of the new row and column; it changes no
+/// plan, and at the mean cost it lets the start compare moving with staying. least(j) = min_i C_ij
+/// - start.f(i), entry(i, j) = C_ij; solve(a, b, start) is the balanced solver of the larger
+/// problem.
+template <RealScalar S, class Least, class Entry, class Solve>
+auto solve_partial(VectorX<S> const& a, VectorX<S> const& b, wide_t<S> moved, S price,
+                   ExactStart<S> const& start, Least const& least, Entry const& entry,
+                   Solve const& solve) {
   using W = wide_t<S>;
   Index const n = a.size(), m = b.size();
-  // The price changes no plan; this one lets the start compare moving with staying.
-  S const price = S(checked_scale("exact", cost).mean);
   VectorX<S> rows(n + 1), columns(m + 1);
   rows << a, S(std::max(W(0), b.template cast<W>().sum() - moved));
   columns << b, S(std::max(W(0), a.template cast<W>().sum() - moved));
-  auto r = solve(AugmentedCost<C>(cost, price), rows, columns,
-                 augmented_start(cost, a, b, price, start));
+  auto r = solve(rows, columns, augmented_start(a, b, price, start, least));
 
   W const to_column = W(r.g(m)) - W(price), to_row = W(r.f(n)) - W(price);
   r.f = VectorX<S>((r.f.head(n).template cast<W>().array() + to_column).template cast<S>());
@@ -151,9 +150,8 @@ auto solve_partial(C const& cost, VectorX<scalar_t<C>> const& a, VectorX<scalar_
       } else if (x.row() == n) {
         r.left_b(j) = x.value();
       } else {
-        S scratch;
         entries.emplace_back(int(x.row()), int(j), x.value());
-        r.transport_cost += W(x.value()) * W(*cost.column_segment(j, x.row(), 1, &scratch));
+        r.transport_cost += W(x.value()) * W(entry(x.row(), j));
       }
     }
   }

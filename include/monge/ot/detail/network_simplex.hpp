@@ -36,11 +36,11 @@ struct TreeNode {
   bool lacking = false;      ///< in a part of the tree that hangs by an arc from the root
 };
 
-/// The way through the tree: apart from the nodes, so that a walk over a subtree reads little.
+/// The nodes in preorder, as a ring: the subtree of v is v and what follows, as far as v's last.
+/// Apart from the nodes, so that a walk over a subtree reads little and has no branch to guess.
 struct TreeLinks {
-  std::int32_t child = -1;     ///< the first, -1 = none
-  std::int32_t next = -1;      ///< the next sibling; of the last one, ~parent
-  std::int32_t previous = -1;  ///< the sibling before, -1 = none
+  std::int32_t next = -1, previous = -1;
+  std::int32_t last = -1;  ///< of the subtree
 };
 
 /// An arc from row to column.
@@ -113,16 +113,27 @@ class TransportTree {
       at(v).flow = sent < 0 ? -sent : sent;
       at(v).up = sent >= 0;
     }
+    link(root, root);
     for (int const v : order) {
       TreeNode& x = at(v);
       bool const top = x.parent == root;
       x.lacking = top ? !x.up : at(x.parent).lacking;
       lacking_parts += top && !x.up;
-      attach(v, x.parent);
+      link(v, links(x.parent).next);
+      link(x.parent, v);
       if (!top) reprice(potential, v, price);
     }
     for (std::size_t k = order.size(); k-- > 0;) {
       at(at(order[k]).parent).size += at(order[k]).size;
+    }
+    order.clear();
+    int walk = root;
+    do {
+      order.push_back(walk);
+      walk = links(walk).next;
+    } while (walk != root);
+    for (std::size_t k = 0; k < order.size(); ++k) {
+      links(order[k]).last = order[k + std::size_t(at(order[k]).size) - 1];
     }
     anchor_ = potential;
     refill_surplus();
@@ -142,9 +153,10 @@ class TransportTree {
   /// Calls visit(v) for all nodes below `top`, parents first.
   template <class Visit>
   void for_each_below(int top, Visit&& visit) const {
-    for (int v = links(top).child; v >= 0;) {
+    int v = links(top).next;
+    for (std::int32_t left = at(top).size - 1; left > 0; --left) {
       visit(v);
-      v = following(v, top);
+      v = links(v).next;
     }
   }
 
@@ -208,16 +220,19 @@ class TransportTree {
         below_tail = false;
       }
     }
-    if (change > 0) {
-      for (int v = tail; v != join; v = at(v).parent) at(v).flow += at(v).up ? -change : change;
-      for (int v = head; v != join; v = at(v).parent) at(v).flow += at(v).up ? change : -change;
-    }
     lacking_parts -= at(leaving).parent == root() && !at(leaving).up;
     int const moved = below_tail ? tail : head, parent = below_tail ? head : tail;
+    Mass const along = below_tail ? change : -change;  // what flows down on the side that moves
     std::int32_t const size = at(leaving).size;
-    for (int v = at(leaving).parent; v != join; v = at(v).parent) at(v).size -= size;
-    for (int v = parent; v != join; v = at(v).parent) at(v).size += size;
-    hang(moved, parent, leaving, change);
+    for (int v = at(leaving).parent; v != join; v = at(v).parent) {
+      at(v).size -= size;
+      at(v).flow -= at(v).up ? along : -along;
+    }
+    for (int v = parent; v != join; v = at(v).parent) {
+      at(v).size += size;
+      at(v).flow += at(v).up ? along : -along;
+    }
+    hang(moved, parent, leaving, change, along);
     bool const lacking = at(parent).lacking;
     if (lacking != at(moved).lacking) {
       at(moved).lacking = lacking;
@@ -231,56 +246,31 @@ class TransportTree {
   [[nodiscard]] TreeLinks const& links(int v) const { return links_[std::size_t(v)]; }
   TreeLinks& links(int v) { return links_[std::size_t(v)]; }
 
-  /// The node after v in the preorder of the tree below `top`, or -1.
-  [[nodiscard]] int following(int v, int top) const {
-    return links(v).child >= 0 ? links(v).child : after(v, top);
+  void link(int v, int next) {
+    links(v).next = next;
+    links(next).previous = v;
   }
 
-  /// The node after the whole subtree of v in that order, or -1.
-  [[nodiscard]] int after(int v, int top) const {
-    while (v != top) {
-      int const next = links(v).next;
-      if (next >= 0) return next;
-      v = ~next;
-    }
-    return -1;
-  }
-
-  void attach(int v, int parent) {
-    TreeLinks& x = links(v);
-    TreeLinks& above = links(parent);
-    at(v).parent = parent;
-    x.previous = -1;
-    x.next = above.child >= 0 ? above.child : ~parent;
-    if (above.child >= 0) links(above.child).previous = v;
-    above.child = v;
-  }
-
-  void detach(int v) {
-    TreeLinks const& x = links(v);
-    if (x.next >= 0) links(x.next).previous = x.previous;
-    if (x.previous >= 0) {
-      links(x.previous).next = x.next;
-    } else {
-      links(at(v).parent).child = std::max(x.next, -1);
-    }
-  }
-
-  /// Cuts the subtree of `leaving` off, turns it over so that v is its top, and hangs it below
-  /// `parent`.
-  void hang(int v, int parent, int leaving, Mass flow) {
+  /// Cuts the subtree of `leaving` off, turns it over so that `top` is its top, and hangs it below
+  /// `parent` by an arc that carries `flow`. On its way up from `top`, `along` flows down.
+  void hang(int top, int parent, int leaving, Mass flow, Mass along) {
+    int const end = turn_over(top, leaving);
+    link(end, links(parent).next);
+    link(parent, top);
+    for (int v = parent; v >= 0 && links(v).last == parent; v = at(v).parent) links(v).last = end;
     std::int32_t const size = at(leaving).size;
     std::int32_t kept = size;  // the size of v after the turn
-    bool up = is_row(v);
+    bool up = is_row(top);
+    int v = top;
     for (bool last = false; !last;) {
       last = v == leaving;
+      links(v).last = end;
       TreeNode& x = at(v);
       int const old_parent = x.parent;
       std::int32_t const old_size = x.size;
-      Mass const old_flow = x.flow;
       bool const old_up = x.up;
-      detach(v);
-      attach(v, parent);
+      Mass const old_flow = x.flow - (old_up ? along : -along);
+      x.parent = parent;
       x.flow = flow;
       x.up = up;
       x.size = kept;
@@ -292,14 +282,47 @@ class TransportTree {
     }
   }
 
+  /// Takes the subtree of `leaving` out of the ring and brings it in the preorder of the same nodes
+  /// below `top`: the subtree of `top`, then that of its parent without it, and so on. Returns the
+  /// last node. Parents are still the old ones.
+  int turn_over(int top, int leaving) {
+    int const before_all = links(leaving).previous, end_of_all = links(leaving).last;
+    int v = top;
+    int end = links(v).last;         // of what has been brought in order
+    int before = links(v).previous;  // v in the old order
+    int after = links(end).next;     // the subtree of v in the old order
+    while (v != leaving) {
+      int const above = at(v).parent, last = links(above).last;
+      int const before_above = links(above).previous;
+      bool const at_end = links(v).last == last;
+      link(end, above);
+      if (at_end) {
+        end = before;
+      } else {
+        link(before, after);
+        end = last;
+        after = links(last).next;
+      }
+      before = before_above;
+      v = above;
+    }
+    link(before_all, after);
+    for (v = at(leaving).parent; v >= 0 && links(v).last == end_of_all; v = at(v).parent) {
+      links(v).last = before_all;
+    }
+    return end;
+  }
+
   /// Adds `step` to f and subtracts it from g below `top`, or does the opposite to all other nodes
   /// if these are fewer: only differences matter.
   void shift(int top, W step) {
     bool const others = at(top).size > at(root()).size / 2;
     W const change = others ? -step : step;
+    W const of_side[2] = {change, -change};  // of rows, of columns; a table, since no branch could
+                                             // be foretold
     bool const split = lacking_parts > 0;
     auto const move = [&](int v) {
-      potential(v) += is_row(v) ? change : -change;
+      potential(v) += of_side[v >= rows_];
       if (split && is_row(v)) {
         surplus(v) = at(v).lacking ? -std::numeric_limits<W>::infinity() : potential(v);
       }
@@ -309,13 +332,8 @@ class TransportTree {
       for_each_below(top, move);
       return;
     }
-    for (int v = links(root()).child; v >= 0;) {
-      if (v == top) {
-        v = after(v, root());
-      } else {
-        move(v);
-        v = following(v, root());
-      }
+    for (int v = links(links(top).last).next; v != top; v = links(v).next) {
+      if (v != root()) move(v);
     }
     if (split) refill_surplus();
   }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <monge/core/iterate.hpp>
+#include <monge/ot/detail/exact_problem.hpp>
 #include <monge/ot/detail/point_tree.hpp>
 #include <monge/ot/detail/sparse_simplex.hpp>
 
@@ -78,10 +79,14 @@ template <RealScalar W, DifferenceCost F>
 class PointMethod {
  public:
   /// X, Y: points with mass in cell order. supply: n + m, negative for columns. start: empty, or
-  /// potentials of the columns from which the finest level is solved at once.
-  PointMethod(F const& c, MatrixX<W> X, MatrixX<W> Y, std::vector<Mass> supply, VectorX<W> start)
-      : start_(std::move(start)) {
+  /// potentials of the columns from which the finest level is solved at once. plan: arcs to come
+  /// first in its basis; if they join all points, they give the potentials too.
+  PointMethod(F const& c, MatrixX<W> X, MatrixX<W> Y, std::vector<Mass> supply, VectorX<W> start,
+              std::vector<PricedArc<W>> plan)
+      : start_(std::move(start)), plan_(std::move(plan)) {
     levels_.emplace_back(c, std::move(X), std::move(Y), std::move(supply));
+    for (PricedArc<W>& x : plan_) x.cost = problem().price(x.arc);
+    if (start_.size() == 0) start_ = potential_of_plan();
     while (start_.size() == 0 && std::max(levels_.back().n(), levels_.back().m()) > coarsest) {
       PointLevel<W, F>& fine = levels_.back();
       fine.rows_of_parent = fine.n() > coarsest ? 2 : 1;
@@ -138,7 +143,7 @@ class PointMethod {
 
   /// Potentials that are feasible for all pairs: g of the tree or of the level reached, and the
   /// largest f for it. O(n log n).
-  Status finish(PointState<W>& state, Status status) const {
+  void finish(PointState<W>& state) const {
     PointLevel<W, F> const& level = problem();
     if (has_plan(state)) {
       state.simplex.tree.refresh([&](Arc arc) { return state.arcs.price(arc); });
@@ -154,7 +159,6 @@ class PointMethod {
       level.y.nearest(weights, level.X.col(i).data(), 1, none, &nearest);
       state.row_potential(i) = nearest.reduced;
     }
-    return status;
   }
 
  private:
@@ -162,6 +166,20 @@ class PointMethod {
   static constexpr Index coarsest = 64;  // points of each set, with all their arcs
   // Measured on points in the plane and in space, of 4 to 16 and 0 to 8.
   static constexpr Index arcs_of_row = 12, arcs_of_column = 4, arcs_of_violated_row = 6;
+
+  /// g by the costs of the plan's arcs if these join all points and can carry the mass, else empty.
+  [[nodiscard]] VectorX<W> potential_of_plan() const {
+    PointLevel<W, F> const& level = problem();
+    std::vector<Arc> const forest = spanning_forest(plan_, level.n(), level.supply.size());
+    if (forest.size() + 1 < level.supply.size()) return {};
+    TransportTree<W> const tree(level.n(), level.supply, forest,
+                                VectorX<W>::Zero(level.n() + level.m()),
+                                [&](Arc arc) { return level.price(arc); });
+    Index tops = 0;
+    tree.for_each_below(tree.root(), [&](int v) { tops += tree.at(v).parent == tree.root(); });
+    if (tops > 1) return {};
+    return tree.potential.tail(level.m());
+  }
 
   /// g on a level: the c-transform of the potentials f one level above the state's.
   [[nodiscard]] VectorX<W> first_potential(PointState<W> const& state, std::size_t to) const {
@@ -205,12 +223,14 @@ class PointMethod {
       }
     }
     add_arcs_that_carry(state, arcs);
+    if (state.level == 0) arcs.insert(arcs.end(), plan_.begin(), plan_.end());
     state.arcs = ArcList<W>{std::vector<std::size_t>(std::size_t(m) + 1, 0), {}, {}};
     join(state.arcs, arcs);
     for (PricedArc<W>& x : arcs) {
       x.reduced = x.cost - potential(x.arc.row) - potential(n + x.arc.column);
     }
     std::sort(arcs.begin(), arcs.end(), before<W>);
+    if (state.level == 0) arcs.insert(arcs.begin(), plan_.begin(), plan_.end());
     std::vector<Arc> const forest = spanning_forest(arcs, n, level.supply.size());
     state.simplex = {};
     state.simplex.tree = TransportTree<W>(n, level.supply, forest, std::move(potential),
@@ -312,7 +332,8 @@ class PointMethod {
   }
 
   std::vector<PointLevel<W, F>> levels_;  // the finest first
-  VectorX<W> start_;
+  VectorX<W> start_;                      // m or empty
+  std::vector<PricedArc<W>> plan_;        // to come first on the finest level
 };
 
 }  // namespace monge::ot::detail

@@ -13,6 +13,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include <monge/core/types.hpp>
@@ -151,11 +152,12 @@ void add_matched_gradient(S const* x, std::int32_t const* order, S const* y, Ind
   for (Index k = 0; k < n; ++k) gradient[order[k]] += each * c.slope(x[k] - y[k]);
 }
 
-/// W_p^p between sorted x (n) and y (m) whose masses are a(i) unit and b(j) unit. Which sample is
-/// the next to move on cannot be foreseen, so the walk has no branch for it.
-template <RealScalar S, class A, class B, class Power>
-wide_t<S> coupled_power(S const* x, Index n, A a, S const* y, Index m, B b, Power c, double unit) {
-  using W = wide_t<S>;
+/// W_p^p between sorted x (n) and y (m), pointers or what has the operator [], whose masses are
+/// a(i) unit and b(j) unit. Which sample is the next to move on cannot be foreseen, so the walk has
+/// no branch for it.
+template <class X, class A, class Y, class B, class Power>
+auto coupled_power(X x, Index n, A a, Y y, Index m, B b, Power c, double unit) {
+  using W = wide_t<std::remove_cvref_t<decltype(x[0])>>;
   W sum = 0;
   Index i = 0, j = 0;
   Mass left_a = a(0), left_b = b(0);
@@ -166,8 +168,9 @@ wide_t<S> coupled_power(S const* x, Index n, A a, S const* y, Index m, B b, Powe
     left_b -= mass;
     Index const next_i = i + (left_a == 0), next_j = j + (left_b == 0);
     if (next_i == n || next_j == m) break;  // what is left of the other sample carries nothing
-    left_a = next_i == i ? left_a : a(next_i);
-    left_b = next_j == j ? left_b : b(next_j);
+    Mass const next_a = a(next_i), next_b = b(next_j);
+    left_a = next_i == i ? left_a : next_a;
+    left_b = next_j == j ? left_b : next_b;
     i = next_i;
     j = next_j;
   }

@@ -62,7 +62,9 @@ class SmallSinkhorn {
     max_iterations_ = max_iterations;
     begin();
     if (deadline.passed()) return Status::time_limit;
-    Annealing<S> const annealing(problem.epsilon, annealing_factor, problem.largest_cost);
+    Annealing<S> annealing(problem.epsilon, annealing_factor, problem.largest_cost);
+    // From about a tenth of the largest cost, so that an epsilon like that has one level.
+    annealing.levels = std::max<Index>(annealing.levels - 1, 0);
     Status status = Status::converged;
     for (Index level = annealing.levels; level >= 0 && status == Status::converged; --level) {
       double const goal =

@@ -82,7 +82,7 @@ TEST_CASE("dense Laplacian: solves what its edges say, however far they are spre
   MatrixX<long double> L = -(q * q.transpose()).topLeftCorner(n, n).cast<long double>();
   for (Index i = 0; i < n; ++i) {
     L(i, i) = 0;
-    L(i, i) = -L.row(i).sum() + (long double)(excess(i));
+    L(i, i) = -L.row(i).sum() + static_cast<long double>(excess(i));
   }
   VectorXd const x = support::matrix(n, 1, 5, -1, 1);
   VectorX<long double> const rhs = L * x.cast<long double>();

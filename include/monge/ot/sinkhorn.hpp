@@ -88,11 +88,10 @@ struct SinkhornOptions {
   /// cost, 64 MiB for a lazy one.
   std::optional<double> kernel_bytes = {};
   /// `single` stores a dense kernel in float for problems in double; scalings and potentials stay
-  /// in double. It is the same as changing every cost by 6e-8 epsilon, and halves the time of an
-  /// iteration where that is the time to fetch the kernel. Results are what `full` promises: below
-  /// an error of about 2e-6 the last iterations use a kernel in double, so that a tolerance above
-  /// that gains most. Other scalars, compressed kernels, and weights below 1e-20 of the mass keep
-  /// their precision.
+  /// in double. It is the same as changing every cost by 6e-8 epsilon, and about halves the time of
+  /// an iteration. Results are what `full` promises: with a tolerance below 3e-6 the last
+  /// iterations use a kernel in double. Other scalars, compressed kernels, and weights below 1e-20
+  /// of the mass keep their precision.
   KernelPrecision kernel_precision = KernelPrecision::full;
   Parallel parallel = {};  ///< threads; the result does not depend on it
 };

@@ -7,7 +7,7 @@
 ///
 ///     e_ij = u_i K_ij exp((g_j - G_j) / epsilon),   u_i = exp((f_i - F_i) / epsilon).
 ///
-/// One read of K gives the column potentials of f and the row sums that they lead to: four columns
+/// One read of K gives the column potentials of f and the row sums that they lead to: eight columns
 /// at a time are summed against u, scaled, and added to the rows while they are in the cache. When
 /// f drifts from F the kernel is scaled to the new potentials. When it has moved too far for the
 /// range of the scalar, the next read is one of the cost in the log domain, which stores the new
@@ -18,8 +18,8 @@
 ///
 /// A double problem may store its kernel in float, which halves what a read has to fetch. Scalings,
 /// potentials and sums over more than a block stay in double. Rounding K_ij is the same as changing
-/// C_ij by 6e-8 epsilon, and sums within a block are off by as much; so errors are believed down
-/// to about 1e-6. Below, sharpen() lets the kernel be stored in double.
+/// C_ij by 6e-8 epsilon, and sums over short stretches are off by about as much; so errors are
+/// believed down to some 1e-6. Below, sharpen() lets the kernel be stored in double.
 ///
 /// "Absorption" in the sense of [Sc19] B. Schmitzer, Stabilized sparse scaling algorithms for
 /// entropy regularized transport problems, SIAM J. Sci. Comput. 41 (2019), sections 3.1 and 3.3.
@@ -190,14 +190,15 @@ class ScalingKernel {
   }
 
   /// Whether the kernel in use is too coarse for an error that was measured with it and a tolerance
-  /// that is still to be met. Then it is forgotten: the next one is stored anew and, if that does
-  /// not help, in full precision.
+  /// that is to be met. Then it is forgotten: the next read is one of the cost, which measures the
+  /// error in double, and what it stores is fresh or, if that would not do, in double.
   bool sharpen(double error, double tolerance) {
-    double const noise = 8 * rounding_;
-    if (!single_ || !last_used_ || error > 2 * noise) return false;
-    bool const stale = rounding_ > 2 * single_rounding;
-    if (!stale && tolerance >= 2 * noise) return false;
-    if (!stale) {
+    auto const settles = [&](double rounding) {
+      return tolerance >= 10 * (rounding + sum_rounding);
+    };
+    if (!single_ || !last_used_ || error > 8 * (rounding_ + sum_rounding)) return false;
+    if (settles(rounding_)) return false;
+    if (!settles(single_rounding)) {
       single_ = false;
       narrow_.resize(0, 0);
       entries_.resize(f_.size(), g_.size());
@@ -243,7 +244,8 @@ class ScalingKernel {
   [[nodiscard]] static E stored(S x) {
     return x < S(std::numeric_limits<E>::min()) ? E(0) : E(x);
   }
-  static constexpr double single_rounding = 0x1p-23;  // of an entry and of the sums with it
+  static constexpr double single_rounding = 0x1p-24;  // of an entry in float
+  static constexpr double sum_rounding = 0x1p-22;     // of sums in float over short stretches
 
   [[nodiscard]] bool whole() const { return entries_.size() > 0 || narrow_.size() > 0; }
   /// body(entries) with the whole kernel in the precision that it is stored in.
@@ -469,12 +471,13 @@ class ScalingKernel {
     });
   }
 
-  /// body(number, j) for the columns of a chunk, four together or one.
+  /// body(number, j) for the columns of a chunk, eight together while there are as many: the rows
+  /// and the scalings, which do not stay in the first level either, are then read seldom.
   template <class Body>
   static void columns_of(Chunks const& all, Index chunk, Body&& body) {
     Index j = all.begin(chunk);
     Index const end = all.end(chunk);
-    for (; j + 4 <= end; j += 4) body(std::integral_constant<int, 4>{}, j);
+    for (; j + 8 <= end; j += 8) body(std::integral_constant<int, 8>{}, j);
     for (; j < end; ++j) body(std::integral_constant<int, 1>{}, j);
   }
 

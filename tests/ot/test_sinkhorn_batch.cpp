@@ -249,6 +249,13 @@ TEST_CASE("sinkhorn_batch: limits, and a problem that is not small", "[sinkhorn_
   for (std::size_t k = 3; k < 9; ++k) {
     if (list.b[k].size() > 1) CHECK(beyond[k].status == Status::precision_limit);
   }
+  // What the kernel calls converged must hold for the plan of the potentials, rounding included.
+  for (double const tolerance : {1e-15, 2e-15, 4e-15, 8e-15}) {
+    for (auto const& r : ot::sinkhorn_batch(list.costs, list.a, list.b,
+                                            {.epsilon = 0.01, .tolerance = tolerance})) {
+      CHECK((r.converged() ? r.marginal_error <= tolerance : r.status == Status::precision_limit));
+    }
+  }
   VectorXd const w = support::uniform_weights(400);
   auto const large = ot::sinkhorn_batch(std::vector<MatrixXd>{plane(400, 400, 1)}, w, w,
                                         {.epsilon = 0.5, .tolerance = 1e-6});

@@ -54,10 +54,13 @@ void report(benchmark::State& state, ot::SinkhornResult<S> const& r, Index n) {
 
 /// One iteration, from the State that a hundred iterations reached.
 template <class S, class Make>
-void iteration(benchmark::State& state, Make make) {
+void iteration(benchmark::State& state, Make make, double tolerance = 0,
+               ot::KernelPrecision precision = ot::KernelPrecision::full) {
   Index const n = state.range(0);
   Problem<S> const p(n);
-  ot::Sinkhorn const method(make(p), p.w, p.w, {.epsilon = 1e-2, .tolerance = 0.0});
+  ot::SinkhornOptions const options{
+      .epsilon = 1e-2, .tolerance = tolerance, .kernel_precision = precision};
+  ot::Sinkhorn const method(make(p), p.w, p.w, options);
   auto run = method.init();
   static_cast<void>(method.advance(run, 100));
   for (auto _ : state) {
@@ -72,6 +75,32 @@ void iteration(benchmark::State& state, Make make) {
 template <class S>
 void dense_iteration(benchmark::State& state) {
   iteration<S>(state, [](Problem<S> const& p) { return ot::DenseCost<S>(p.C); });
+}
+
+/// Without the acceleration: the iteration that finds the tolerance met, which is done again and
+/// again. range(1): 0 for a kernel in double, 1 for one in float.
+void settled_iteration(benchmark::State& state) {
+  iteration<double>(
+      state, [](Problem<double> const& p) { return ot::DenseCost<double>(p.C); }, 1e-5,
+      state.range(1) == 1 ? ot::KernelPrecision::single : ot::KernelPrecision::full);
+}
+
+/// What a sum over a buffer of n x n doubles takes: the bandwidth that an iteration is held to.
+void plain_sum(benchmark::State& state) {
+  Index const n = state.range(0);
+  VectorX<double> const buffer = VectorX<double>::Constant(n * n, 0.5);
+  using V = simd::pack_t<double>;
+  constexpr Index lanes = simd::lanes<double>;
+  for (auto _ : state) {
+    V sums[8] = {};
+    for (Index i = 0; i + 8 * lanes <= buffer.size(); i += 8 * lanes) {
+      for (Index c = 0; c < 8; ++c) sums[c] += simd::load(&buffer(i + c * lanes));
+    }
+    for (int c = 1; c < 8; ++c) sums[0] += sums[c];
+    benchmark::DoNotOptimize(simd::sum<double>(sums[0]));
+  }
+  state.counters["bytes_per_second"] =
+      benchmark::Counter(8.0 * double(n * n), benchmark::Counter::kIsIterationInvariantRate);
 }
 
 template <class S>
@@ -92,6 +121,17 @@ void to_tolerance(benchmark::State& state) {
   report(state, r, n);
 }
 
+/// To a marginal error of 1e-5, with the kernel in double and in float.
+void to_rough_tolerance(benchmark::State& state) {
+  Index const n = state.range(0);
+  Problem<double> const p(n);
+  ot::SinkhornOptions options{.epsilon = 1e-2, .tolerance = 1e-5};
+  if (state.range(1) == 1) options.kernel_precision = ot::KernelPrecision::single;
+  ot::SinkhornResult<double> r;
+  for (auto _ : state) r = ot::sinkhorn(p.C, p.w, p.w, options);
+  report(state, r, n);
+}
+
 /// The same by Newton steps.
 void newton_to_tolerance(benchmark::State& state) {
   Index const n = state.range(0);
@@ -108,12 +148,23 @@ void newton_to_tolerance(benchmark::State& state) {
 
 BENCHMARK(dense_iteration<double>)->Arg(1000)->Arg(2000)->Arg(4000)->Unit(benchmark::kMillisecond);
 BENCHMARK(dense_iteration<float>)->Arg(1000)->Arg(2000)->Arg(4000)->Unit(benchmark::kMillisecond);
+BENCHMARK(settled_iteration)
+    ->ArgsProduct({{1000, 2000, 4000}, {0, 1}})
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(plain_sum)->Arg(707)->Arg(1000)->Arg(1414)->Arg(2000)->Arg(2828)->Arg(4000)->Unit(
+    benchmark::kMillisecond);
 BENCHMARK(lazy_iteration<double>)->Arg(1000)->Arg(4000)->Unit(benchmark::kMillisecond);
 BENCHMARK(lazy_iteration<float>)->Arg(1000)->Arg(4000)->Unit(benchmark::kMillisecond);
 BENCHMARK(to_tolerance)
     ->Args({1000, 10'000})
     ->Args({1000, 1'000})
     ->Args({2000, 10'000})
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(to_rough_tolerance)
+    ->Args({1000, 0})
+    ->Args({1000, 1})
+    ->Args({4000, 0})
+    ->Args({4000, 1})
     ->Unit(benchmark::kMillisecond);
 BENCHMARK(newton_to_tolerance)
     ->Args({1000, 10'000})

@@ -11,14 +11,13 @@
 #pragma once
 
 #include <algorithm>
-#include <concepts>
-#include <stdexcept>
 #include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include <monge/core/parallel.hpp>
+#include <monge/ot/detail/problem_list.hpp>
 #include <monge/ot/exact.hpp>
 
 namespace monge::ot {
@@ -45,58 +44,11 @@ struct ExactPairwiseResult {
 
 namespace detail {
 
-/// Problem k's share of a list, or what all problems have in common.
-template <class List>
-decltype(auto) item_of(List const& list, Index k) {
-  if constexpr (VectorExpr<List>) {
-    return (list);
-  } else {
-    return (list[std::size_t(k)]);
-  }
-}
-
-template <class List>
-void require_length(std::string_view function, std::string_view name, List const& list,
-                    Index count) {
-  if constexpr (!VectorExpr<List>) {
-    require(Index(list.size()) == count, function, ": ", name, " has ", list.size(),
-            " entries for ", count, " problems; give one for each, or one vector for all");
-  }
-}
-
 /// The options of a problem of which the whole batch leaves so much time.
 inline ExactOptions within(ExactOptions options, Deadline const& deadline) {
   options.max_seconds = std::min(options.max_seconds, deadline.remaining());
   return options;
 }
-
-/// Runs `solve`; what it refuses is said with the name of the problem.
-template <class Solve>
-void named(std::string_view function, Index i, Index j, Solve&& solve) {
-  try {
-    solve();
-  } catch (std::invalid_argument const& refusal) {
-    if (j < 0) misuse(function, ": problem ", i, ": ", std::string_view(refusal.what()));
-    misuse(function, ": measures ", i, " and ", j, ": ", std::string_view(refusal.what()));
-  }
-}
-
-/// A list of measures: clouds (d x n_k) with weights (n_k), equal ones if there are none.
-template <RealScalar S>
-struct Measures {
-  std::vector<MatrixX<S>> const& clouds;
-  std::vector<VectorX<S>> const& weights;
-
-  void check(std::string_view function, std::string_view name) const {
-    require(weights.empty() || weights.size() == clouds.size(), function, ": ", name, " are ",
-            clouds.size(), " clouds with ", weights.size(),
-            " vectors of weights; give one for each cloud, or none for equal weights");
-  }
-  [[nodiscard]] VectorX<S> weight(std::size_t k) const {
-    if (!weights.empty()) return weights[k];
-    return VectorX<S>::Constant(clouds[k].cols(), S(1) / S(std::max<Index>(clouds[k].cols(), 1)));
-  }
-};
 
 /// Solves the pairs (i, j) of x and y.
 template <RealScalar S, class F>
@@ -114,14 +66,7 @@ ExactPairwiseResult<S> solve_pairs(Measures<S> const& x, Measures<S> const& y, F
     auto const [i, j] = pairs[std::size_t(task)];
     named("exact_pairwise", i, j, [&] {
       PointCloud<S, F> const cloud(x.clouds[std::size_t(i)], y.clouds[std::size_t(j)], c);
-      MatrixX<S>& cost = workspace[std::size_t(worker)];
-      if (cost.size() < cloud.rows() * cloud.cols()) cost.resize(cloud.rows(), cloud.cols());
-      Eigen::Map<MatrixX<S>> C(cost.data(), cloud.rows(), cloud.cols());
-      for (Index k = 0; k < C.cols(); ++k) {
-        S* const column = C.col(k).data();
-        S const* const filled = cloud.column_segment(k, 0, C.rows(), column);
-        if (filled != column) std::copy_n(filled, C.rows(), column);
-      }
+      Eigen::Map<MatrixX<S> const> const C = entries_of(cloud, workspace[std::size_t(worker)]);
       ExactResult<S> const one = exact(C, x.weight(std::size_t(i)), y.weight(std::size_t(j)),
                                        within(options.each, deadline));
       r.cost(i, j) = one.transport_cost + one.penalty;

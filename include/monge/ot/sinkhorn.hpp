@@ -61,6 +61,12 @@ enum class Acceleration {
   anderson,         ///< the last few steps are combined
 };
 
+/// In what a stored kernel is kept.
+enum class KernelPrecision {
+  full,    ///< the scalar of the problem
+  single,  ///< float: a read fetches half as much
+};
+
 /// Tunables of sinkhorn.
 struct SinkhornOptions {
   /// Entropic strength in units of the cost; > 0. It has no default, for none fits most problems;
@@ -81,6 +87,12 @@ struct SinkhornOptions {
   /// Memory for a stored kernel; 0 works in the log domain throughout. Unset: the size of a dense
   /// cost, 64 MiB for a lazy one.
   std::optional<double> kernel_bytes = {};
+  /// `single` stores a dense kernel in float for problems in double; scalings and potentials stay
+  /// in double. It is the same as changing every cost by 6e-8 epsilon, and about halves the time of
+  /// an iteration. Results are what `full` promises: with a tolerance below 3e-6 the last
+  /// iterations use a kernel in double. Other scalars, compressed kernels, and weights below 1e-20
+  /// of the mass keep their precision.
+  KernelPrecision kernel_precision = KernelPrecision::full;
   Parallel parallel = {};  ///< threads; the result does not depend on it
 };
 
@@ -176,6 +188,9 @@ class Sinkhorn {
     state.rows = detail::RowSums<S>(problem_.n(), problem_.m(), options_.parallel.workers(),
                                     detail::in_blocks(problem_.cost));
     state.kernel = make_kernel(problem_, options_.kernel_bytes);
+    if constexpr (requires { state.kernel.store_single(problem_); }) {
+      if (options_.kernel_precision == KernelPrecision::single) state.kernel.store_single(problem_);
+    }
     if (options_.acceleration == Acceleration::anderson) {
       state.anderson = detail::Anderson<S>(problem_.n(), options_.depth);
     }
@@ -224,6 +239,7 @@ class Sinkhorn {
     ++state.steps;
     double const error =
         double(problem_.row_error(state.rows.total)) + double(column_error(state, at, relaxation));
+    if (too_coarse(state, error)) return Status::running;  // only a finer kernel can tell
     // Ends before f is touched, so that the error that was measured belongs to what is kept. A
     // tenth of the tolerance is left to the rounding of the certificate.
     if (state.level == 0 && error <= goal(0)) {
@@ -256,6 +272,15 @@ class Sinkhorn {
       propose(state, at);
     }
     return state.level == 0 && stagnates(state) ? Status::precision_limit : Status::running;
+  }
+
+  /// Whether the error is at the level of the rounding of a stored kernel, which was dropped then.
+  bool too_coarse(State& state, double error) const {
+    if constexpr (requires { state.kernel.sharpen(error, error); }) {
+      return state.level == 0 && state.kernel.sharpen(error, problem_.tolerance);
+    } else {
+      return false;
+    }
   }
 
   /// The marginal error at which a level ends.

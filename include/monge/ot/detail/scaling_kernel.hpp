@@ -7,7 +7,7 @@
 ///
 ///     e_ij = u_i K_ij exp((g_j - G_j) / epsilon),   u_i = exp((f_i - F_i) / epsilon).
 ///
-/// One read of K gives the column potentials of f and the row sums that they lead to: four columns
+/// One read of K gives the column potentials of f and the row sums that they lead to: eight columns
 /// at a time are summed against u, scaled, and added to the rows while they are in the cache. When
 /// f drifts from F the kernel is scaled to the new potentials. When it has moved too far for the
 /// range of the scalar, the next read is one of the cost in the log domain, which stores the new
@@ -15,6 +15,11 @@
 ///
 /// Once a few entries carry the plan, K is compressed to these. The mass that is left out is
 /// bounded by a share of the tolerance as long as f stays near F, and certificates never use K.
+///
+/// A double problem may store its kernel in float, which halves what a read has to fetch. Scalings,
+/// potentials and sums over more than a block stay in double. Rounding K_ij is the same as changing
+/// C_ij by 6e-8 epsilon, and sums over short stretches are off by about as much; so errors are
+/// believed down to some 1e-6. Below, sharpen() lets the kernel be stored in double.
 ///
 /// "Absorption" in the sense of [Sc19] B. Schmitzer, Stabilized sparse scaling algorithms for
 /// entropy regularized transport problems, SIAM J. Sci. Comput. 41 (2019), sections 3.1 and 3.3.
@@ -25,6 +30,7 @@
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <type_traits>
 
 #include <monge/core/exp.hpp>
 #include <monge/core/parallel.hpp>
@@ -159,6 +165,7 @@ class ScalingKernel {
     int const k = int(std::lround(doublings));
     if (k < 0 || k > 4 || std::abs(doublings - k) > 1e-9) return forget();
     power_ += k;
+    rounding_ *= double(1 << k);
     lost_ = std::max(lost_ * double(1 << k), lowest_exponent());
     for (int squared = 0; few_valid_ && squared < k; ++squared) {
       few_.transform([](S x) { return flushed(x * x); });
@@ -166,6 +173,38 @@ class ScalingKernel {
     }
     epsilon_ = to.epsilon;
     too_full_ = false;
+  }
+
+  /// Stores whole kernels in float from now on, if the weights leave them in its range.
+  template <CostOperator C>
+  void store_single(EntropicProblem<C> const& problem) {
+    if constexpr (std::same_as<S, double>) {
+      auto const ordinary = [](S weight) { return weight == 0 || weight >= 1e-20; };
+      single_ = fits_ && whole() && std::all_of(problem.w.begin(), problem.w.end(), ordinary) &&
+                std::all_of(problem.v.begin(), problem.v.end(), ordinary);
+      if (!single_) return;
+      entries_.resize(0, 0);
+      narrow_.resize(f_.size(), g_.size());
+      narrow_scaled_.resize(f_.size());
+    }
+  }
+
+  /// Whether the kernel in use is too coarse for an error that was measured with it and a tolerance
+  /// that is to be met. Then it is forgotten: the next read is one of the cost, which measures the
+  /// error in double, and what it stores is fresh or, if that would not do, in double.
+  bool sharpen(double error, double tolerance) {
+    auto const settles = [&](double rounding) {
+      return tolerance >= 10 * (rounding + sum_rounding);
+    };
+    if (!single_ || !last_used_ || error > 8 * (rounding_ + sum_rounding)) return false;
+    if (settles(rounding_)) return false;
+    if (!settles(single_rounding)) {
+      single_ = false;
+      narrow_.resize(0, 0);
+      entries_.resize(f_.size(), g_.size());
+    }
+    forget();
+    return true;
   }
 
   /// From now on every read is one of the cost; returns whether the last one was not.
@@ -176,6 +215,8 @@ class ScalingKernel {
     return used;
   }
 
+  /// Whether whole kernels are stored in float.
+  [[nodiscard]] bool single() const { return single_; }
   /// How many reads there were, and how many of them read the cost.
   [[nodiscard]] Index reads() const { return reads_; }
   [[nodiscard]] Index cost_reads() const { return cost_reads_; }
@@ -185,17 +226,36 @@ class ScalingKernel {
  private:
   /// Exponents may drift this far from the anchor: entries that were lost below the normal range
   /// stay negligible, and nothing overflows.
-  [[nodiscard]] static S full_reach() { return std::same_as<S, float> ? S(16) : S(128); }
+  [[nodiscard]] S full_reach() const { return std::same_as<S, float> || single_ ? S(16) : S(128); }
   /// For compressed kernels: a share grows by at most exp(2 * reach).
   static constexpr S compressed_reach = S(kernel_drift);
   /// A step of Sinkhorn that moves the exponents by this or less will be followed by many alike.
   static constexpr S calm = S(0.5);
-  [[nodiscard]] static double lowest_exponent() {
-    return std::log(double(std::numeric_limits<S>::min()));
+  [[nodiscard]] double lowest_exponent() const {
+    return std::log(single_ ? double(std::numeric_limits<float>::min())
+                            : double(std::numeric_limits<S>::min()));
   }
-  [[nodiscard]] static S flushed(S x) { return x < std::numeric_limits<S>::min() ? S(0) : x; }
+  template <class E>
+  [[nodiscard]] static E flushed(E x) {
+    return x < std::numeric_limits<E>::min() ? E(0) : x;
+  }
+  /// The same in a narrower scalar.
+  template <class E>
+  [[nodiscard]] static E stored(S x) {
+    return x < S(std::numeric_limits<E>::min()) ? E(0) : E(x);
+  }
+  static constexpr double single_rounding = 0x1p-24;  // of an entry in float
+  static constexpr double sum_rounding = 0x1p-22;     // of sums in float over short stretches
 
-  [[nodiscard]] bool whole() const { return entries_.size() > 0; }
+  [[nodiscard]] bool whole() const { return entries_.size() > 0 || narrow_.size() > 0; }
+  /// body(entries) with the whole kernel in the precision that it is stored in.
+  template <class Body>
+  void with_entries(Body&& body) {
+    if constexpr (std::same_as<S, double>) {
+      if (single_) return body(narrow_);
+    }
+    body(entries_);
+  }
   void forget() { whole_valid_ = few_valid_ = false, epsilon_ = 0, power_ = 0; }
 
   /// The largest |f - F| / epsilon, whose terms are left in ratio_; infinite without a kernel.
@@ -234,8 +294,11 @@ class ScalingKernel {
       Index const chunk = j / rows.columns.width;
       S const inverse = S(1 / s);
       if (all) {
-        S* const k = entries_.col(j).data();
-        for (Index i = 0; i < entries_.rows(); ++i) k[i] = flushed(e[i] * inverse);
+        with_entries([&](auto& entries) {
+          using E = scalar_t<decltype(entries)>;
+          E* const k = entries.col(j).data();
+          for (Index i = 0; i < entries.rows(); ++i) k[i] = stored<E>(e[i] * inverse);
+        });
       }
       bool visited = false;  // what is left out of few_ is below all that a visitor wants
       if (part) {
@@ -250,7 +313,7 @@ class ScalingKernel {
     };
     auto const skip = [&](Index j) {
       if (part) few_.skip_column(j / rows.columns.width);
-      if (all) entries_.col(j).setZero();
+      if (all) with_entries([&](auto& entries) { entries.col(j).setZero(); });
       return S(0);
     };
     if (rows.width > 1) {
@@ -280,6 +343,7 @@ class ScalingKernel {
     too_full_ = !whole() && !few_valid_;
     if (!whole_valid_ && !few_valid_) return;
     lost_ = lowest_exponent();
+    rounding_ = single_rounding;
     anchor(problem, how, f, g);
     if (whole_valid_ && move_ <= calm) compress(problem, how);
   }
@@ -309,14 +373,18 @@ class ScalingKernel {
       return forget();
     }
     lost_ += 2 * double(drift);
+    rounding_ += single_rounding;
     Chunks const columns(g.size());
-    parallel_for(parallel, columns.count, [&](Index chunk, int) {
-      for (Index j = columns.begin(chunk); j < columns.end(chunk); ++j) {
-        if (!(problem.v(j) > 0)) continue;
-        S const y = monge::exp(S((g(j) - g_(j)) * how.at.inverse));
-        S* const k = entries_.col(j).data();
-        for (Index i = 0; i < entries_.rows(); ++i) k[i] = flushed(k[i] * (ratio_(i) * y));
-      }
+    with_entries([&](auto& entries) {
+      using E = scalar_t<decltype(entries)>;
+      parallel_for(parallel, columns.count, [&](Index chunk, int) {
+        for (Index j = columns.begin(chunk); j < columns.end(chunk); ++j) {
+          if (!(problem.v(j) > 0)) continue;
+          S const y = monge::exp(S((g(j) - g_(j)) * how.at.inverse));
+          E* const k = entries.col(j).data();
+          for (Index i = 0; i < entries.rows(); ++i) k[i] = stored<E>(S(k[i]) * (ratio_(i) * y));
+        }
+      });
     });
     few_valid_ = false;
     anchor(problem, how, f, g);
@@ -326,16 +394,19 @@ class ScalingKernel {
   /// Squares the whole kernel as often as epsilon was halved since it was used last.
   void apply_power(Parallel const& parallel) {
     if (power_ == 0) return;
-    Chunks const columns(entries_.cols());
-    parallel_for(parallel, columns.count, [&](Index chunk, int) {
-      Index const first = columns.begin(chunk) * entries_.rows();
-      Index const end = columns.end(chunk) * entries_.rows();
-      S* const k = entries_.data();
-      for (Index i = first; i < end; ++i) {
-        S x = k[i];
-        for (int squared = 0; squared < power_; ++squared) x = flushed(x * x);
-        k[i] = x;
-      }
+    Chunks const columns(g_.size());
+    with_entries([&](auto& entries) {
+      using E = scalar_t<decltype(entries)>;
+      parallel_for(parallel, columns.count, [&](Index chunk, int) {
+        Index const first = columns.begin(chunk) * entries.rows();
+        Index const end = columns.end(chunk) * entries.rows();
+        E* const k = entries.data();
+        for (Index i = first; i < end; ++i) {
+          E x = k[i];
+          for (int squared = 0; squared < power_; ++squared) x = flushed(x * x);
+          k[i] = x;
+        }
+      });
     });
     power_ = 0;
   }
@@ -345,13 +416,15 @@ class ScalingKernel {
   void compress(EntropicProblem<C> const& problem, Reading<S> const& how) {
     Chunks const columns(g_.size());
     few_.clear(columns, most_compressed());
-    for (Index j = 0; j < entries_.cols() && few_.complete(); ++j) {
+    VectorX<S> widened(single_ ? f_.size() : 0);
+    for (Index j = 0; j < g_.size() && few_.complete(); ++j) {
       Index const chunk = j / columns.width;
       if (!(problem.v(j) > 0)) {
         few_.skip_column(chunk);
         continue;
       }
-      S const* const k = entries_.col(j).data();
+      if (single_) widened = narrow_.col(j).template cast<S>();
+      S const* const k = single_ ? widened.data() : entries_.col(j).data();
       few_.add_column(chunk, problem.w, problem.v(j), k, S(how.negligible), problem.v(j),
                       [&](Index i) { return k[i]; });
     }
@@ -363,32 +436,63 @@ class ScalingKernel {
   template <CostOperator C, class Visit>
   void read_whole(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S>& g, RowSums<S>& rows,
                   Parallel const& parallel, Visit const& visit) {
+    if (single_) return read_single(problem, at, g, rows, parallel);
+    auto const used = [&](Index chunk, Index j, S const* k, Wide sum) {
+      visit(chunk, j, scaled_, k, S(sum));
+    };
     rows.accumulate_blocks(parallel, [&](Index chunk, int, S* few, auto const& flush) {
-      Index j = rows.columns.begin(chunk);
-      Index const end = rows.columns.end(chunk);
-      for (; j + 4 <= end; j += 4) {
-        columns<4>(problem, at, g, chunk, j, few, visit);
-        flush(j + 4);
-      }
-      for (; j < end; ++j) {
-        columns<1>(problem, at, g, chunk, j, few, visit);
-        flush(j + 1);
-      }
+      columns_of(rows.columns, chunk, [&](auto together, Index j) {
+        columns<together, S>(problem, at, g, chunk, j, entries_, scaled_, few, used);
+        flush(j + together);
+      });
     });
   }
 
-  template <int N, CostOperator C, class Visit>
+  /// The same of a kernel in float. Rows are summed in float over 32 columns, then in double.
+  template <CostOperator C>
+  void read_single(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S>& g, RowSums<S>& rows,
+                   Parallel const& parallel) {
+    Index const n = f_.size();
+    narrow_scaled_ = scaled_.template cast<float>();
+    if (narrow_rows_.cols() != rows.narrow.cols()) narrow_rows_.resize(n, rows.narrow.cols());
+    narrow_rows_.setZero();
+    rows.accumulate_blocks(parallel, [&](Index chunk, int worker, S* few, auto const& flush) {
+      auto sums = narrow_rows_.col(worker);
+      Index const end = rows.columns.end(chunk);
+      columns_of(rows.columns, chunk, [&](auto together, Index j) {
+        columns<together, float>(problem, at, g, chunk, j, narrow_, narrow_scaled_, sums.data(),
+                                 VisitNothing{});
+        j += together;
+        if (j % 32 != 0 && j != end) return;
+        Eigen::Map<VectorX<S>>(few, n) += sums.template cast<S>();
+        sums.setZero();
+        flush(j);
+      });
+    });
+  }
+
+  /// body(number, j) for the columns of a chunk, eight together while there are as many: the rows
+  /// and the scalings, which do not stay in the first level either, are then read seldom.
+  template <class Body>
+  static void columns_of(Chunks const& all, Index chunk, Body&& body) {
+    Index j = all.begin(chunk);
+    Index const end = all.end(chunk);
+    for (; j + 8 <= end; j += 8) body(std::integral_constant<int, 8>{}, j);
+    for (; j < end; ++j) body(std::integral_constant<int, 1>{}, j);
+  }
+
+  template <int N, class E, CostOperator C, class Used>
   void columns(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S>& g, Index chunk, Index j,
-               S* few, Visit const& visit) {
-    Index const n = entries_.rows();
-    S const* const k = entries_.col(j).data();
-    auto const sums = column_sums<N, S>(scaled_.data(), k, n, n);
-    std::array<S, N> factor;
+               MatrixX<E> const& entries, VectorX<E> const& scaled, E* few, Used const& used) {
+    Index const n = entries.rows();
+    E const* const k = entries.col(j).data();
+    auto const sums = column_sums<N, E>(scaled.data(), k, n, n);
+    std::array<E, N> factor;
     for (int c = 0; c < N; ++c) {
-      factor[c] = solve_column(problem, at, g, j + c, sums[c]);
-      if (factor[c] > 0) visit(chunk, j + c, scaled_, k + c * n, S(sums[c]));
+      factor[c] = E(solve_column(problem, at, g, j + c, Wide(sums[c])));
+      if (factor[c] > 0) used(chunk, j + c, k + c * n, Wide(sums[c]));
     }
-    add_columns<N, S>(factor, k, n, n, few);
+    add_columns<N, E>(factor, k, n, n, few);
   }
 
   /// g_j from its sum; returns what the entries are multiplied by.
@@ -429,9 +533,14 @@ class ScalingKernel {
     });
   }
 
-  VectorX<S> f_, g_;    // the anchor (F, G)
-  Wide epsilon_ = 0;    // of the kernels around it; 0 while there are none
-  MatrixX<S> entries_;  // the whole kernel, n x m, or empty
+  VectorX<S> f_, g_;     // the anchor (F, G)
+  Wide epsilon_ = 0;     // of the kernels around it; 0 while there are none
+  MatrixX<S> entries_;   // the whole kernel, n x m, or empty
+  bool single_ = false;  // it is in narrow_ instead
+  MatrixX<float> narrow_;
+  VectorX<float> narrow_scaled_;
+  MatrixX<float> narrow_rows_;         // n x workers
+  double rounding_ = single_rounding;  // a bound on the relative error of its entries
   bool whole_valid_ = false;
   int power_ = 0;             // squarings that it waits for
   double lost_ = 0;           // entries that were lost are below exp(lost)

@@ -318,6 +318,77 @@ TEST_CASE("sinkhorn_unbalanced: iterations do not allocate, and resume bit for b
   CHECK(copy.f == state.f);
 }
 
+TEST_CASE("sinkhorn_unbalanced: between two points the plan has a closed form",
+          "[sinkhorn_unbalanced]") {
+  for (auto const& [rho_a, rho_b] : {std::pair(0.5, 2.0), {30.0, 0.1}}) {
+    double const a = 3, b = 0.2, c = 0.7, epsilon = 0.05;
+    auto const r = ot::sinkhorn_unbalanced(
+        Matrix::Constant(1, 1, c), Vector::Constant(1, a), Vector::Constant(1, b),
+        {.epsilon = epsilon, .rho_a = rho_a, .rho_b = rho_b, .tolerance = 1e-13});
+    REQUIRE(r.converged());
+    double const log_p =
+        (epsilon * std::log(a * b) / 2 + rho_a * std::log(a) + rho_b * std::log(b) - c) /
+        (epsilon + rho_a + rho_b);
+    CHECK(std::abs(std::log(double(r.transported_mass)) - log_p) <= 1e-12);
+  }
+}
+
+TEST_CASE("sinkhorn_unbalanced: between Gaussian measures potentials are parabolas",
+          "[sinkhorn_unbalanced]") {
+  // Centred, of variances s^2 and t^2 and masses A and B: potentials p x^2 + q turn into such ones
+  // by Gaussian integrals. The trapezoidal rule is exact for them to rounding.
+  double const s = 1, t = 0.6, A = 1.3, B = 0.4, epsilon = 0.5, rho_a = 2, rho_b = 5;
+  struct Parabola {
+    double p, q;
+  } f{0, 0}, g{0, 0};
+  double const M = std::sqrt(A * B);
+  auto const transform = [&](Parabola other, double sigma, double mass, double rho) {
+    double const k = 0.5 / (sigma * sigma) + (1 - other.p) / epsilon;
+    double const share = mass / M / std::sqrt(2 * sigma * sigma * k), tau = rho / (rho + epsilon);
+    return Parabola{tau * (1 - 1 / (epsilon * k)), tau * (-other.q - epsilon * std::log(share))};
+  };
+  for (int k = 0; k < 2000; ++k) {
+    g = transform(f, s, A, rho_b);
+    f = transform(g, t, B, rho_a);
+  }
+  Index const n = 161;
+  Vector const x = Vector::LinSpaced(n, -8, 8);
+  auto const density = [&](double sigma, double mass) {
+    Vector const e = (-x.array().square() / (2 * sigma * sigma)).exp();
+    return Vector(e * (mass / e.sum()));
+  };
+  Matrix const X = x.transpose();
+  auto const r = ot::sinkhorn_unbalanced(
+      ot::cost_matrix(X, X, ot::squared_euclidean{}), density(s, A), density(t, B),
+      {.epsilon = epsilon, .rho_a = rho_a, .rho_b = rho_b, .tolerance = 1e-13});
+  REQUIRE(r.converged());
+  for (Index const i : {Index(60), Index(80), Index(95)}) {
+    CHECK(std::abs(r.f(i) - (f.p * x(i) * x(i) + f.q)) <= 1e-10);
+    CHECK(std::abs(r.g(i) - (g.p * x(i) * x(i) + g.q)) <= 1e-10);
+  }
+}
+
+TEST_CASE("sinkhorn_unbalanced: acceleration finds the same plan in far fewer steps",
+          "[sinkhorn_unbalanced]") {
+  Matrix const X = support::points(2, 60, 1);
+  Matrix const Y = support::points(2, 50, 2).array().square();
+  Matrix const C = ot::cost_matrix(X, Y, ot::squared_euclidean{});
+  Vector const a = support::weights(60, 3), b = 2 * support::weights(50, 4);
+  for (auto const& [rho_a, rho_b] : {std::pair(0.05, 0.05), {1.0, 1.0}, {infinity, 0.3}}) {
+    CAPTURE(rho_a, rho_b);
+    Options options{.epsilon = 2e-3, .rho_a = rho_a, .rho_b = rho_b, .tolerance = 1e-11};
+    auto const quick = ot::sinkhorn_unbalanced(C, a, b, options);
+    options.acceleration = ot::Acceleration::none;
+    auto const plain = ot::sinkhorn_unbalanced(C, a, b, options);
+    REQUIRE(quick.converged());
+    REQUIRE(plain.converged());
+    CHECK(largest(quick.f - plain.f) <= 1e-8);
+    CHECK(largest(quick.g - plain.g) <= 1e-8);
+    CHECK(std::abs(quick.dual_value - plain.dual_value) <= 1e-12);
+    CHECK(4 * quick.iterations <= plain.iterations);
+  }
+}
+
 TEST_CASE("sinkhorn_unbalanced: misuse is refused", "[sinkhorn_unbalanced]") {
   Problem const p;
   auto const run = [&](Options const& options) {
@@ -327,6 +398,9 @@ TEST_CASE("sinkhorn_unbalanced: misuse is refused", "[sinkhorn_unbalanced]") {
   CHECK_REFUSED(run({.epsilon = 0.1, .rho_a = 0}), "rho_a is 0; it must be positive, or infinite");
   CHECK_REFUSED(run({.epsilon = 0.1, .rho_b = not_a_number}), "rho_b is nan");
   CHECK_REFUSED(run({.epsilon = 0.1}), "a sums to 1.5 and b to 0.7");
+  CHECK_REFUSED(
+      run({.epsilon = 0.1, .rho_a = 1, .acceleration = ot::Acceleration::over_relaxation}),
+      "there is no over-relaxation of unbalanced problems");
   CHECK_REFUSED(ot::sinkhorn_unbalanced(p.C, p.b, p.a, {.epsilon = 0.1, .rho_a = 1}),
                 "cost is 12x9 but a has 9 entries");
   Eigen::Matrix<double, -1, -1, Eigen::RowMajor> wrong = p.C;

@@ -152,7 +152,7 @@ class SinkhornNewton {
     std::vector<NewtonRecord> history;
     // Scratch.
     VectorX<S> trial, trial_g, next;
-    detail::ScalingKernel<S> kernel;
+    detail::NewtonKernelOf<C> kernel;
     detail::RowSums<S> rows;
     detail::SparseLaplacian<S> laplacian;
     detail::Anderson<S> anderson;
@@ -167,7 +167,7 @@ class SinkhornNewton {
         options_(std::move(options)),
         start_(std::move(start)),
         annealing_(problem_.epsilon, options_.annealing, problem_.largest_cost),
-        rough_(detail::RoughRead::possible(problem_)) {
+        rough_(reads_roughly && detail::RoughRead::possible(problem_)) {
     detail::require_limits("sinkhorn_newton", options_.max_iterations, options_.max_seconds,
                            options_.observe_every);
     detail::require(options_.warmup_iterations >= 0, "sinkhorn_newton: warmup_iterations is ",
@@ -190,8 +190,7 @@ class SinkhornNewton {
     state.trial_g = state.g;
     state.r = VectorX<Wide>::Ones(problem_.n());
     state.next = state.f;
-    state.kernel = detail::ScalingKernel<S>(problem_.n(), problem_.m(),
-                                            problem_.kernel_bytes(options_.kernel_bytes), true);
+    state.kernel = make_newton_kernel(problem_, options_.kernel_bytes);
     state.rows = detail::RowSums<S>(problem_.n(), problem_.m(), options_.parallel.workers());
     state.anderson = detail::Anderson<S>(problem_.n(), 20);
     state.damping = is(NewtonPolicy::adaptive) ? 1e-3 : is(NewtonPolicy::ssns) ? 1.0 : 0.0;
@@ -236,6 +235,9 @@ class SinkhornNewton {
   }
 
  private:
+  static constexpr bool reads_roughly =
+      std::same_as<detail::NewtonKernelOf<C>, detail::ScalingKernel<double>>;
+
   [[nodiscard]] bool is(NewtonPolicy policy) const { return options_.policy == policy; }
 
   /// The marginal error at which a level hands over to the next.
@@ -296,13 +298,23 @@ class SinkhornNewton {
   /// Beyond this many entries the plan counts as dense, and Sinkhorn's steps are the cheaper ones.
   [[nodiscard]] Index most_nonzeros() const {
     Index const n = problem_.n(), m = problem_.m();
-    return is(NewtonPolicy::adaptive) ? std::max(n * m / 5, 64 * (n + m)) : n * m;
+    Index const most = is(NewtonPolicy::adaptive) ? std::max(n * m / 5, 64 * (n + m)) : n * m;
+    if constexpr (requires { detail::NewtonKernelOf<C>::most_entries; }) {
+      return std::min(most, detail::NewtonKernelOf<C>::most_entries);
+    }
+    return most;
   }
 
   /// The share of |grad|_1 / n above which a read gathers entries: those that sparsify() chooses
   /// from.
   [[nodiscard]] double gathered() const {
     return is(NewtonPolicy::adaptive) ? options_.drop : is(NewtonPolicy::ssns) ? 1e-5 : 0.0;
+  }
+
+  /// Whether the cost comes with a system of its own: that of clusters of its points.
+  [[nodiscard]] bool brings_system() const {
+    if constexpr (requires { problem_.cost.system(); }) return problem_.cost.system() != nullptr;
+    return false;
   }
 
   /// Leaves of the gathered entries those that the policy keeps. mass: of the rows, over M.
@@ -336,9 +348,12 @@ class SinkhornNewton {
   /// the Hessian above the threshold, unless they are not wanted or turn out to be too many.
   void evaluate(State& state, VectorX<S> const& f, VectorX<S>& g, bool wanted) const {
     S const share = S(gathered() * std::min(state.error, 1.0) / double(problem_.n()));
+    wanted = wanted && !brings_system();
     state.laplacian.clear(state.rows.columns, wanted ? most_nonzeros() : 0);
-    detail::Reading<S> const how{annealing_.blur(state.level),
-                                 problem_.negligible(goal(state.level))};
+    // A step of clusters leaves a tenth of the error or so: no need to see what is far below that.
+    double const aim =
+        std::max(goal(state.level), brings_system() ? 0.03 * std::min(state.error, 1.0) : 0.0);
+    detail::Reading<S> const how{annealing_.blur(state.level), problem_.negligible(aim)};
     state.rough = false;
     if (wanted) {
       state.kernel.read(problem_, how, f, g, state.rows, options_.parallel, state.next,
@@ -351,7 +366,7 @@ class SinkhornNewton {
 
   /// A read with exponentials in float, if the warm-up needs no more; returns whether it did.
   bool read_roughly(State& state, VectorX<S> const& f, VectorX<S>& g) const {
-    if constexpr (std::same_as<S, double>) {
+    if constexpr (reads_roughly) {
       bool const early = state.level > 0 || (state.error > 1e-2 && !state.settled);
       if (rough_ && state.rest == 0 && early) {
         state.rough = true;
@@ -380,6 +395,7 @@ class SinkhornNewton {
   /// level needs.
   [[nodiscard]] double forcing(State const& state) const {
     if (!is(NewtonPolicy::adaptive)) return 1e-8;
+    if (brings_system()) return 1e-2;
     return std::clamp(std::max(state.error, 0.1 * goal(state.level) / state.error), 1e-8, 0.1);
   }
 
@@ -409,9 +425,9 @@ class SinkhornNewton {
 
   /// A Newton step; false if it was not taken because the plan is dense or D did not rise.
   bool newton(State& state) const {
-    state.dense = !state.laplacian.complete();
+    state.dense = !brings_system() && !state.laplacian.complete();
     if (state.dense) return fail(state);
-    state.anderson.restart();
+    if (!brings_system()) state.anderson.restart();
     Index const n = problem_.n();
     detail::Blur<S> const at = annealing_.blur(state.level);
 
@@ -425,14 +441,24 @@ class SinkhornNewton {
       gradient(i) = S(Wide(w) * (1 - state.r(i)));
       secant(i) = std::abs(log_r) > S(1e-3) ? -gradient(i) / log_r : mass(i);
     }
-    sparsify(state, mass);
-    Index const nonzeros = state.laplacian.nonzeros();
-    state.laplacian.prepare(mass, S(state.damping * std::min(state.error, 1.0)) * secant);
-    auto const solved = detail::solve_sparse_newton(state.laplacian, problem_.m(), gradient,
-                                                    forcing(state), state.stiff);
-    S const length = solved.x.cwiseAbs().maxCoeff();
-    if (!std::isfinite(length) || !solved.x.allFinite()) return fail(state);
-    Wide const slope = gradient.template cast<Wide>().dot(solved.x.template cast<Wide>());
+    Index nonzeros = 0, inner = 0;
+    VectorX<S> x;
+    if (brings_system()) {
+      x = (gradient.array() != 0).select((state.sinkhorn - state.f) * at.inverse, S(0));
+      inner = coarse_step(state.f, gradient, forcing(state), x);
+    } else {
+      sparsify(state, mass);
+      nonzeros = state.laplacian.nonzeros();
+      state.laplacian.prepare(mass, S(state.damping * std::min(state.error, 1.0)) * secant);
+      auto solved = detail::solve_sparse_newton(state.laplacian, problem_.m(), gradient,
+                                                forcing(state), state.stiff);
+      inner = solved.iterations;
+      x = std::move(solved.x);
+    }
+    S const length = x.cwiseAbs().maxCoeff();
+    if (!std::isfinite(length) || !x.allFinite()) return fail(state);
+    Wide const slope = gradient.template cast<Wide>().dot(x.template cast<Wide>());
+    if (!(slope > 0)) return fail(state);
 
     // D must rise by a share of the slope; the noise of D itself is forgiven near the optimum,
     // where the gradient decides.
@@ -440,11 +466,12 @@ class SinkhornNewton {
                        (std::abs(state.value) + Wide(problem_.largest_cost)) / at.epsilon;
     double const bound = state.radius * std::max(1.0, double(reach));
     bool const adaptive = is(NewtonPolicy::adaptive);
+    if (brings_system() && extended(state, at, noise, x, inner)) return true;
     double alpha = adaptive && length > S(bound) ? bound / double(length) : 1;
     bool const clipped = alpha < 1;
     int const trials = adaptive ? 3 : is(NewtonPolicy::ssns) ? 4 : 20;
     for (int trial = 0; trial < trials; ++trial, alpha /= adaptive ? 4 : 2) {
-      state.trial = state.f + S(at.epsilon * Wide(alpha)) * solved.x;
+      state.trial = state.f + S(at.epsilon * Wide(alpha)) * x;
       state.trial_g = state.g;
       evaluate(state, state.trial, state.trial_g, true);
       Wide const rise = (semi_dual(state.trial, state.trial_g) - state.value) / at.epsilon;
@@ -462,12 +489,44 @@ class SinkhornNewton {
         state.f.swap(state.trial);
         state.g.swap(state.trial_g);
         keep(state);
-        record(state, nonzeros, solved.iterations, alpha);
+        record(state, nonzeros, inner, alpha);
         return true;
       }
       state.radius = std::max(state.radius / 4, 1.0);
     }
     return fail(state);
+  }
+
+  /// A step of clusters contracts the error by a factor that does not fall: Anderson's method
+  /// combines it with those before. False if there are none, or if D did not rise by it.
+  bool extended(State& state, detail::Blur<S> at, Wide noise, VectorX<S> const& x,
+                Index inner) const {
+    VectorX<S> const image = state.f + S(at.epsilon) * x;
+    state.trial = state.f;
+    if (!state.anderson.propose(problem_.w, S(at.epsilon), state.trial, image)) return false;
+    state.trial_g = state.g;
+    evaluate(state, state.trial, state.trial_g, true);
+    Wide const rise = (semi_dual(state.trial, state.trial_g) - state.value) / at.epsilon;
+    bool const better = double(problem_.row_error(state.rows.total)) < state.error;
+    if (!(better && rise >= -noise)) {
+      state.anderson.restart();
+      return false;
+    }
+    state.f.swap(state.trial);
+    state.g.swap(state.trial_g);
+    keep(state);
+    record(state, 0, inner, 1);
+    return true;
+  }
+
+  /// A step of Sinkhorn in x is completed by the system of clusters.
+  Index coarse_step(VectorX<S> const& f, VectorX<S> const& gradient, double tolerance,
+                    VectorX<S>& x) const {
+    if constexpr (requires { problem_.cost.system(); }) {
+      return problem_.cost.system()->step(problem_.cost, f, gradient, tolerance, options_.parallel,
+                                          x);
+    }
+    return 0;
   }
 
   /// After a failure Sinkhorn goes on alone, for longer each time.

@@ -97,6 +97,8 @@ class CellBounds {
 
   /// The largest potential of every cell.
   [[nodiscard]] VectorX<S> const& tops() const { return tops_; }
+  /// The slopes of a cell with a linear model, d.
+  [[nodiscard]] S const* slope(Index cell) const { return slope_.col(cell).data(); }
   /// Whether a cell has a linear model.
   [[nodiscard]] bool linear(Index cell) const { return cell < centre_.cols(); }
 

@@ -3,7 +3,10 @@
 /// The linear systems of sparsified Newton steps.
 #pragma once
 
+#include <optional>
+
 #include <monge/linalg/conjugate_gradient.hpp>
+#include <monge/ot/detail/scaling_kernel.hpp>
 #include <monge/ot/detail/sparse_laplacian.hpp>
 
 namespace monge::ot::detail {
@@ -45,6 +48,20 @@ linalg::ConjugateGradientResult<VectorX<S>> solve_sparse_newton(SparseLaplacian<
                                  gradient, options);
   solved.iterations += spent;
   return solved;
+}
+
+/// What reads a cost of this kind for Newton's steps: a class with the interface of ScalingKernel.
+template <CostOperator C>
+struct NewtonKernelFor {
+  using type = ScalingKernel<scalar_t<C>>;
+};
+template <CostOperator C>
+using NewtonKernelOf = typename NewtonKernelFor<C>::type;
+
+template <CostOperator C>
+NewtonKernelOf<C> make_newton_kernel(EntropicProblem<C> const& problem,
+                                     std::optional<double> bytes) {
+  return NewtonKernelOf<C>(problem.n(), problem.m(), problem.kernel_bytes(bytes), true);
 }
 
 }  // namespace monge::ot::detail

@@ -152,6 +152,16 @@ class SparseLaplacian {
     z = work_.head(n);
   }
 
+  /// y_j = the mean of x over the rows of column j.
+  void column_means(VectorX<S> const& x, VectorX<S>& y) const {
+    Index j = 0;
+    columns_.for_each_column([&](S, std::int32_t const* row, S const* q, Index count) {
+      S sum = 0, whole = 0;
+      for (Index k = 0; k < count; ++k) sum += q[k] * x(row[k]), whole += q[k];
+      y(j++) = whole > 0 ? sum / whole : S(0);
+    });
+  }
+
   /// y = L x.
   void operator()(VectorX<S> const& x, VectorX<S>& y) const {
     y = extra_.cwiseProduct(x);

@@ -10,7 +10,7 @@
 /// all of whose exponentials are below theta. The search is done anew in every read and costs a few
 /// percent of it, so there is no list of pairs to store, to bound or to renew, and what is skipped
 /// fits the potentials of the moment: a column whose sum turns out to be less than a half had too
-/// low a guess and is redone from its exact soft transform, found by the same tree. The mass that
+/// low a guess and is redone (detail/truncated_read.hpp). The mass that
 /// the certificate skips is bounded cell by cell, sum_IJ w(I) v(J) exp((max f + max g - min c) /
 /// epsilon) <= theta, and counted twice, once for the rows and once for the columns.
 ///
@@ -34,44 +34,75 @@
 #include <monge/ot/detail/cloud_tree.hpp>
 #include <monge/ot/detail/entropic_input.hpp>
 #include <monge/ot/detail/entropic_problem.hpp>
-#include <monge/ot/detail/scaling_kernel.hpp>
 
 namespace monge::ot::detail {
 
-/// e_i <- exp(((f_i + g) - |x_i - y|^2) / epsilon) for points with D coordinates, in registers;
-/// returns sum_i w_i e_i.
-template <int D, RealScalar S>
-wide_t<S> near_exponentials(S const* x, Index stride, S const* y, S const* f, S g, S scale,
-                            S const* w, S* e, Index count) {
+/// What is summed over the rows of up to a leaf of columns.
+template <RealScalar S>
+struct LeafSums {
+  static constexpr Index leaf = CloudTree<S>::leaf;
+  wide_t<S> sum[leaf] = {};   // of w_i e_ij
+  wide_t<S> paid[leaf] = {};  // of w_i e_ij c_ij, if asked for
+};
+
+/// A run of rows whose exponentials with a leaf of columns are wanted.
+template <RealScalar S>
+struct LeafRun {
+  S const* x;  // coordinates of the first row, `stride` apart
+  Index stride;
+  S const *f, *w;
+  Index count;
+};
+
+/// e_ik <- exp(((f_i + g_k) - |x_i - y_k|^2) / epsilon) for points with D coordinates, column k
+/// from e + k stride on, and their sums. All that is known of a row stays in registers.
+template <int D, bool Paid, RealScalar S, Index most>
+void near_exponentials(LeafRun<S> const& run, S const (*y)[most], S const* g, Index columns,
+                       S scale, S* e, Index stride, LeafSums<S>& sums) {
   using V = simd::pack_t<S>;
   constexpr Index step = simd::lanes<S>;
   S const off = -std::numeric_limits<S>::infinity();
-  V total{};
-  auto const pack = [&](auto const& load, Index k) {
-    V z = load(x, k, S(0)) - y[0];
-    V c = z * z;
-    unrolled<D - 1>([&](auto q) {
-      z = load(x + (q + 1) * stride, k, S(0)) - y[q + 1];
-      c += z * z;
-    });
-    V const value = exp_pack<S>(((load(f, k, off) + g) - c) * scale);
-    total += load(w, k, S(0)) * value;
-    return value;
+  V total[LeafSums<S>::leaf] = {}, paid[Paid ? LeafSums<S>::leaf : 1] = {};
+  auto const rows = [&](auto const& load, auto const& store, Index i) {
+    V x[D];
+    unrolled<D>([&](auto q) { x[q] = load(run.x + q * run.stride + i, S(0)); });
+    V const f = load(run.f + i, off), w = load(run.w + i, S(0));
+    for (Index k = 0; k < columns; ++k) {
+      V z = x[0] - y[k][0];
+      V c = z * z;
+      unrolled<D - 1>([&](auto q) {
+        z = x[q + 1] - y[k][q + 1];
+        c += z * z;
+      });
+      V const value = exp_pack<S>(((f + g[k]) - c) * scale);
+      store(e + k * stride + i, value);
+      if constexpr (Paid) {
+        V const part = w * value;
+        total[k] += part;
+        paid[k] += part * c;
+      } else {
+        total[k] += w * value;
+      }
+    }
   };
-  Index k = 0;
-  for (; k + step <= count; k += step) {
-    auto const whole = [](S const* from, Index at, S) { return simd::load(from + at); };
-    simd::store<S>(e + k, pack(whole, k));
+  Index i = 0;
+  for (; i + step <= run.count; i += step) {
+    rows([](S const* from, S) { return simd::load(from); },
+         [](S* to, V const& value) { simd::store<S>(to, value); }, i);
   }
-  if (k < count) {
-    Index const rest = count - k;
-    auto const part = [rest](S const* from, Index at, S fill) {
-      return simd::load_part(from + at, rest, fill);
-    };
-    simd::store_part<S>(e + k, pack(part, k), rest);
+  if (i < run.count) {
+    Index const rest = run.count - i;
+    rows([rest](S const* from, S fill) { return simd::load_part(from, rest, fill); },
+         [rest](S* to, V const& value) { simd::store_part<S>(to, value, rest); }, i);
   }
-  return simd::sum<S>(total);
+  for (Index k = 0; k < columns; ++k) {
+    sums.sum[k] += simd::sum<S>(total[k]);
+    if constexpr (Paid) sums.paid[k] += simd::sum<S>(paid[k]);
+  }
 }
+
+template <RealScalar S, class F>
+class ClusterSystem;
 
 /// A cost c(x, y) that grows with every |x_k - y_k|, between clouds in the order of trees.
 template <RealScalar S, class F>
@@ -81,15 +112,28 @@ class TruncatedCloud {
   using Tree = CloudTree<S>;
   static constexpr Index most_coordinates = 16;
 
-  TruncatedCloud(F cost, std::shared_ptr<Tree const> x, std::shared_ptr<Tree const> y, double theta)
-      : cost_(std::move(cost)), x_(std::move(x)), y_(std::move(y)), theta_(theta) {}
+  using System = ClusterSystem<S, F>;
+
+  /// system: of clusters of `group` consecutive points each, for Newton's steps.
+  TruncatedCloud(F cost, std::shared_ptr<Tree const> x, std::shared_ptr<Tree const> y, double theta,
+                 std::shared_ptr<System const> system = {}, Index group = 1)
+      : cost_(std::move(cost)),
+        x_(std::move(x)),
+        y_(std::move(y)),
+        theta_(theta),
+        system_(std::move(system)),
+        group_(group) {}
 
   [[nodiscard]] Index rows() const { return x_->size(); }
   [[nodiscard]] Index cols() const { return y_->size(); }
   [[nodiscard]] Tree const& row_tree() const { return *x_; }
   [[nodiscard]] Tree const& col_tree() const { return *y_; }
+  [[nodiscard]] std::shared_ptr<Tree const> const& shared_row_tree() const { return x_; }
+  [[nodiscard]] std::shared_ptr<Tree const> const& shared_col_tree() const { return y_; }
   /// What a certificate may leave out.
   [[nodiscard]] double theta() const { return theta_; }
+  [[nodiscard]] std::shared_ptr<System const> const& system() const { return system_; }
+  [[nodiscard]] Index group() const { return group_; }
 
   S const* column_segment(Index j, Index first, Index count, S* scratch) const {
     S y[most_coordinates];
@@ -106,26 +150,31 @@ class TruncatedCloud {
   void costs(Tree const& tree, Index first, Index count, S const* y, S* out) const {
     cost_.segment(tree.coordinates().data() + first, tree.size(), y, tree.dimension(), count, out);
   }
-  /// e_i <- exp(((f_i + g) - c(x_i, y)) / epsilon); returns sum_i w_i e_i. At most segment_width.
-  wide_t<S> exponentials_of(Tree const& tree, Index first, Index count, S const* y, S const* f, S g,
-                            S scale, S const* w, S* e) const {
+  /// e_ik <- exp(((f_i + g_k) - c(x_i, y_k)) / epsilon) for at most segment_width rows of a tree
+  /// and a leaf of points, column k from e + k stride on; adds to their sums.
+  template <bool Paid = false>
+  void exponentials_of(Tree const& tree, Index first, Index count, S const (*y)[most_coordinates],
+                       Index columns, S const* f, S const* g, S scale, S const* w, S* e,
+                       Index stride, LeafSums<S>& sums) const {
     if constexpr (std::same_as<F, squared_euclidean>) {
-      S const* const x = tree.coordinates().data() + first;
-      Index const stride = tree.size();
+      LeafRun<S> const run{tree.coordinates().data() + first, tree.size(), f, w, count};
       switch (tree.dimension()) {
         case 1:
-          return near_exponentials<1>(x, stride, y, f, g, scale, w, e, count);
+          return near_exponentials<1, Paid>(run, y, g, columns, scale, e, stride, sums);
         case 2:
-          return near_exponentials<2>(x, stride, y, f, g, scale, w, e, count);
+          return near_exponentials<2, Paid>(run, y, g, columns, scale, e, stride, sums);
         case 3:
-          return near_exponentials<3>(x, stride, y, f, g, scale, w, e, count);
+          return near_exponentials<3, Paid>(run, y, g, columns, scale, e, stride, sums);
         default:
           break;
       }
     }
-    S scratch[segment_width];
-    costs(tree, first, count, y, scratch);
-    return exponentials(f, g, scratch, scale, w, e, count);
+    S c[segment_width];
+    for (Index k = 0; k < columns; ++k) {
+      costs(tree, first, count, y[k], c);
+      sums.sum[k] += exponentials(f, g[k], c, scale, w, e + k * stride, count);
+      if constexpr (Paid) sums.paid[k] += weighted_cost(w, e + k * stride, c, count);
+    }
   }
 
   /// A lower bound of the cost between two boxes: that of their gaps, less its rounding.
@@ -155,40 +204,80 @@ class TruncatedCloud {
     return double(result);
   }
 
-  /// The soft transform at one point: -epsilon log sum_i exp((h_i - c(x_i, y)) / epsilon) for the
-  /// points x_i of a tree, where h has the largest value `tops` in the cells. Terms below n^-1 cut
-  /// times the largest are left out. +infinity if all h are -infinity.
-  [[nodiscard]] S soft(Tree const& tree, VectorX<S> const& h, VectorX<S> const& tops, S const* y,
-                       Blur<S> at, double cut, VectorX<S> const& ones) const {
-    using Wide = wide_t<S>;
-    S const none = std::numeric_limits<S>::infinity();
+  /// Points at which a soft transform is wanted, near to each other: at most a leaf of them.
+  struct Block {
+    Index count = 0;
+    S at[Tree::leaf][most_coordinates];
+    S box[2 * most_coordinates];
+  };
+  [[nodiscard]] static Block block(Tree const& tree, Index first, Index count) {
+    Block points;
     Index const d = tree.dimension();
-    S box[2 * most_coordinates], c[Tree::leaf], e[Tree::leaf];
-    for (Index k = 0; k < d; ++k) box[k] = box[d + k] = y[k];
-    S const hard =
-        tree.least([&](Index cell) { return least(tree.box(cell), box, d) - tops(cell); },
-                   [&](Index first, Index count) {
-                     costs(tree, first, count, y, c);
-                     S low = none;
-                     for (Index i = 0; i < count; ++i) low = std::min(low, c[i] - h(first + i));
-                     return low;
-                   });
-    if (!(hard < none)) return none;
-    S const bound = S(std::log(cut / double(tree.size())) * double(at.epsilon));
-    Wide sum = 0;
-    tree.descend(
-        [&](Index cell) { return tops(cell) + hard - least(tree.box(cell), box, d) >= bound; },
-        [&](Index first, Index count) {
-          sum += exponentials_of(tree, first, count, y, h.data() + first, hard, at.inverse,
-                                 ones.data() + first, e);
-        });
-    return hard - S(at.epsilon * std::log(sum));
+    points.count = count;
+    for (Index k = 0; k < count; ++k) {
+      point(tree, first + k, points.at[k]);
+      for (Index q = 0; q < d; ++q) {
+        S const x = points.at[k][q];
+        points.box[q] = k == 0 ? x : std::min(points.box[q], x);
+        points.box[d + q] = k == 0 ? x : std::max(points.box[d + q], x);
+      }
+    }
+    return points;
+  }
+
+  /// The soft transforms -epsilon log sum_i exp((h_i - c(x_i, y)) / epsilon) at the points y of a
+  /// block for the points x_i of a tree, where h has the largest value `tops` in the cells. Terms
+  /// below n^-1 cut times the largest are left out. +infinity if all h are -infinity.
+  void soft(Tree const& tree, VectorX<S> const& h, VectorX<S> const& tops, Block const& y,
+            Blur<S> at, double cut, VectorX<S> const& ones, S* result) const {
+    LeafSums<S> sums;
+    near_terms(tree, h, tops, y, at, cut, result, [&](Index first, Index count) {
+      S e[Tree::leaf * Tree::leaf];
+      exponentials_of(tree, first, count, y.at, y.count, h.data() + first, result, at.inverse,
+                      ones.data() + first, e, Tree::leaf, sums);
+    });
+    for (Index k = 0; k < y.count; ++k) {
+      if (result[k] < std::numeric_limits<S>::infinity()) {
+        result[k] -= S(at.epsilon * std::log(sums.sum[k]));
+      }
+    }
   }
 
  private:
+  /// hard_k <- the transform at the k-th point of the block for a vanishing epsilon; visit(first,
+  /// count) for the leaves with terms of the soft transforms that matter.
+  template <class Visit>
+  void near_terms(Tree const& tree, VectorX<S> const& h, VectorX<S> const& tops, Block const& y,
+                  Blur<S> at, double cut, S* hard, Visit&& visit) const {
+    S const none = std::numeric_limits<S>::infinity();
+    Index const d = tree.dimension();
+    S c[Tree::leaf];
+    std::fill_n(hard, y.count, none);
+    S const highest =
+        tree.least([&](Index cell) { return least(tree.box(cell), y.box, d) - tops(cell); },
+                   [&](Index first, Index count) {
+                     S most = -none;
+                     for (Index k = 0; k < y.count; ++k) {
+                       costs(tree, first, count, y.at[k], c);
+                       for (Index i = 0; i < count; ++i) {
+                         hard[k] = std::min(hard[k], c[i] - h(first + i));
+                       }
+                       most = std::max(most, hard[k]);
+                     }
+                     return most;
+                   });
+    if (!(highest < none)) return;
+    S const bound = S(std::log(cut / double(tree.size())) * double(at.epsilon));
+    tree.descend(
+        [&](Index cell) { return tops(cell) + highest - least(tree.box(cell), y.box, d) >= bound; },
+        visit);
+  }
+
   F cost_;
   std::shared_ptr<Tree const> x_, y_;
   double theta_;
+  std::shared_ptr<System const> system_;
+  Index group_;
 };
 
 /// h <- p + epsilon log w, so that sums need no weights; -infinity where a weight is zero.
@@ -200,6 +289,18 @@ void fold(VectorX<S> const& p, VectorX<S> const& log_w, Blur<S> at, VectorX<S>& 
   }
 }
 
+/// visit(first, count, worker) for the leaves of a tree, by threads.
+template <RealScalar S, class Visit>
+void for_each_leaf(CloudTree<S> const& tree, Parallel const& parallel, Visit&& visit) {
+  constexpr Index leaf = CloudTree<S>::leaf;
+  Chunks const chunks(tree.size());
+  parallel_for(parallel, chunks.count, [&](Index chunk, int worker) {
+    for (Index i = chunks.begin(chunk); i < chunks.end(chunk); i += leaf) {
+      visit(i, std::min(leaf, chunks.end(chunk) - i), worker);
+    }
+  });
+}
+
 /// Soft transforms of potentials g with weights v on one tree at all points of another one.
 template <RealScalar S, class F>
 void soft_at(TruncatedCloud<S, F> const& cloud, CloudTree<S> const& from, CloudTree<S> const& to,
@@ -209,13 +310,9 @@ void soft_at(TruncatedCloud<S, F> const& cloud, CloudTree<S> const& from, CloudT
   VectorX<S> const ones = VectorX<S>::Ones(from.size()), logs = v.array().log();
   fold(g, logs, at, h);
   from.largest(h, tops);
-  Chunks const chunks(to.size());
-  parallel_for(parallel, chunks.count, [&](Index chunk, int) {
-    for (Index i = chunks.begin(chunk); i < chunks.end(chunk); ++i) {
-      S x[TruncatedCloud<S, F>::most_coordinates];
-      cloud.point(to, i, x);
-      soft(i) = cloud.soft(from, h, tops, x, at, cloud.theta(), ones);
-    }
+  for_each_leaf(to, parallel, [&](Index first, Index count, int) {
+    cloud.soft(from, h, tops, cloud.block(to, first, count), at, cloud.theta(), ones,
+               soft.data() + first);
   });
 }
 
@@ -246,21 +343,22 @@ using BoundsOf = CellBounds<S, 16>;
 
 /// Calls visit(first, count) for runs of rows, at most segment_width each, whose exponentials may
 /// exceed theta in the columns of the leaf; skip(cell, log of a bound of what it holds) for others.
-/// The columns' bounds are up to date for this leaf.
+/// The columns' bounds are up to date for this leaf, of whose potentials `top` is the largest.
 template <RealScalar S, class F, class Skip, class Visit>
-void near_runs(TruncatedCloud<S, F> const& cloud, BoundsOf<S> const& rows, BoundsOf<S> const& cols,
+void near_runs(TruncatedCloud<S, F> const& cloud, CloudTree<S> const& row_tree,
+               BoundsOf<S> const& rows, CloudTree<S> const& col_tree, BoundsOf<S> const& cols,
                S top, Index leaf, Blur<S> at, double log_theta, Skip&& skip, Visit&& visit) {
-  S const* const box = cloud.col_tree().box(leaf);
-  Index const d = cloud.row_tree().dimension();
+  S const* const box = col_tree.box(leaf);
+  Index const d = row_tree.dimension();
   S const bound = S(log_theta * double(at.epsilon));
   Index first = 0, count = 0;
-  cloud.row_tree().descend(
+  row_tree.descend(
       [&](Index cell) {
         S most;
         if (std::same_as<F, squared_euclidean> && rows.linear(cell)) {
           most = rows.bound(cell, cols, leaf);
         } else {
-          most = (rows.tops()(cell) + top) - cloud.least(cloud.row_tree().box(cell), box, d);
+          most = (rows.tops()(cell) + top) - cloud.least(row_tree.box(cell), box, d);
         }
         if (most >= bound) return true;
         skip(cell, most * at.inverse);
@@ -278,12 +376,24 @@ void near_runs(TruncatedCloud<S, F> const& cloud, BoundsOf<S> const& rows, Bound
   if (count > 0) visit(first, count);
 }
 
+/// rows += sum_k factor_k * column k for the columns of a leaf.
+template <RealScalar S>
+void add_leaf(S const* factor, Index columns, S const* e, Index stride, Index count, S* rows) {
+  Index k = 0;
+  for (; k + 4 <= columns; k += 4) {
+    add_columns<4, S>({factor[k], factor[k + 1], factor[k + 2], factor[k + 3]}, e + k * stride,
+                      stride, count, rows);
+  }
+  for (; k < columns; ++k) add_columns<1, S>({factor[k]}, e + k * stride, stride, count, rows);
+}
+
 template <RealScalar S, class F>
 wide_t<S> measure_plan(TruncatedCloud<S, F> const& cloud, Blur<S> at, VectorX<S> const& f,
                        VectorX<S> const& g, VectorX<S> const& w, VectorX<S> const& v,
                        RowSums<S>& rows, Parallel const& parallel, VectorX<wide_t<S>>& sum,
                        VectorX<wide_t<S>>& paid) {
   using Wide = wide_t<S>;
+  using Cloud = TruncatedCloud<S, F>;
   constexpr Index leaf = CloudTree<S>::leaf;
   BoundsOf<S> row_bounds(cloud.row_tree()), col_bounds(cloud.col_tree());
   row_bounds.fit(cloud.row_tree(), f);
@@ -294,189 +404,36 @@ wide_t<S> measure_plan(TruncatedCloud<S, F> const& cloud, Blur<S> at, VectorX<S>
   parallel_for(parallel, rows.columns.count, [&](Index chunk, int) {
     auto partial = rows.partial.col(chunk);
     partial.setZero();
-    S e[segment_width], c[segment_width], few[segment_width];
-    S y[leaf][TruncatedCloud<S, F>::most_coordinates];
+    S e[leaf * segment_width], few[segment_width], y[leaf][Cloud::most_coordinates];
     for (Index j = rows.columns.begin(chunk); j < rows.columns.end(chunk); j += leaf) {
       Index const columns = std::min(leaf, cloud.cols() - j);
       for (Index k = 0; k < columns; ++k) cloud.point(cloud.col_tree(), j + k, y[k]);
-      sum.segment(j, columns).setZero();
-      paid.segment(j, columns).setZero();
+      LeafSums<S> sums;
       Wide const here = v.segment(j, columns).template cast<Wide>().sum();
       near_runs(
-          cloud, row_bounds, col_bounds, g.segment(j, columns).maxCoeff(), j / leaf, at, log_theta,
+          cloud, cloud.row_tree(), row_bounds, cloud.col_tree(), col_bounds,
+          g.segment(j, columns).maxCoeff(), j / leaf, at, log_theta,
           [&](Index cell, S most) {
             left_out(chunk) += Wide(1.001) * here * mass(cell) * std::exp(Wide(most));
           },
           [&](Index first, Index count) {
+            cloud.template exponentials_of<true>(cloud.row_tree(), first, count, y, columns,
+                                                 f.data() + first, g.data() + j, at.inverse,
+                                                 w.data() + first, e, segment_width, sums);
             std::fill_n(few, count, S(0));
-            for (Index k = 0; k < columns; ++k) {
-              sum(j + k) +=
-                  cloud.exponentials_of(cloud.row_tree(), first, count, y[k], f.data() + first,
-                                        g(j + k), at.inverse, w.data() + first, e);
-              cloud.costs(cloud.row_tree(), first, count, y[k], c);
-              paid(j + k) += weighted_cost(w.data() + first, e, c, count);
-              add_columns<1, S>({v(j + k)}, e, count, count, few);
-            }
+            add_leaf(v.data() + j, columns, e, segment_width, count, few);
             partial.segment(first, count) +=
                 ConstArrayMap<S>(few, count).matrix().template cast<Wide>();
           });
+      for (Index k = 0; k < columns; ++k) {
+        sum(j + k) = sums.sum[k];
+        paid(j + k) = sums.paid[k];
+      }
     }
   });
   rows.total = rows.partial.col(0);
   for (Index chunk = 1; chunk < rows.columns.count; ++chunk) rows.total += rows.partial.col(chunk);
   return left_out.sum();
-}
-
-/// The read for Sinkhorn, with the interface of ScalingKernel.
-template <RealScalar S, class F>
-class TruncatedKernel {
- public:
-  using Wide = wide_t<S>;
-  using Cloud = TruncatedCloud<S, F>;
-  using Problem = EntropicProblem<Cloud>;
-  static constexpr Index leaf = CloudTree<S>::leaf;
-
-  TruncatedKernel() = default;
-  explicit TruncatedKernel(Problem const& problem)
-      : logs_(problem.w.array().log()),
-        folded_(problem.n()),
-        ones_(VectorX<S>::Ones(problem.n())),
-        row_bounds_(problem.cost.row_tree()),
-        col_bounds_(problem.cost.col_tree()),
-        folded_tops_(problem.cost.row_tree().cells()) {}
-
-  S read(Problem const& problem, Reading<S> how, VectorX<S> const& f, VectorX<S>& g,
-         RowSums<S>& rows, Parallel const& parallel, VectorX<S>& next) {
-    auto const& tree = problem.cost.row_tree();
-    row_bounds_.fit(tree, f);
-    fold(f, logs_, how.at, folded_);
-    tree.largest(folded_, folded_tops_);
-    if (workers_.size() < std::size_t(parallel.workers())) {
-      workers_.resize(std::size_t(parallel.workers()));
-    }
-    // A hundredth of the marginal error that the level aims at.
-    double const goal =
-        20 * how.negligible * std::exp(2 * kernel_drift) * double(problem.n() + problem.m());
-    double const theta = std::min(0.01 * goal, 1e-3);
-    parallel_for(parallel, rows.columns.count, [&](Index chunk, int worker) {
-      auto partial = rows.partial.col(chunk);
-      partial.setZero();
-      for (Index j = rows.columns.begin(chunk); j < rows.columns.end(chunk); j += leaf) {
-        columns(problem, how, theta, f, g, j, workers_[std::size_t(worker)], partial.data());
-      }
-    });
-    rows.total = rows.partial.col(0);
-    for (Index chunk = 1; chunk < rows.columns.count; ++chunk) {
-      rows.total += rows.partial.col(chunk);
-    }
-    problem.update_rows(how.at, f, g, rows, parallel, next);
-    return how.relaxation;
-  }
-
-  void anneal(Blur<S>, Blur<S>) {}
-  bool distrust() { return false; }
-
- private:
-  struct Worker {
-    std::vector<std::pair<Index, Index>> runs;
-    std::vector<S> e;
-  };
-
-  /// The columns of a leaf: g_j, and what is left of their exponentials added to the rows.
-  void columns(Problem const& problem, Reading<S> const& how, double theta, VectorX<S> const& f,
-               VectorX<S>& g, Index j, Worker& worker, Wide* partial) {
-    Cloud const& cloud = problem.cost;
-    Index const columns = std::min(leaf, cloud.cols() - j);
-    S y[leaf][Cloud::most_coordinates], before[leaf];
-    for (Index k = 0; k < columns; ++k) {
-      cloud.point(cloud.col_tree(), j + k, y[k]);
-      before[k] = g(j + k);
-    }
-    Wide sum[leaf];
-    Index height = 0;
-    bool again = true;
-    for (int attempt = 0; again && attempt < 2; ++attempt) {
-      worker.runs.clear();
-      height = 0;
-      col_bounds_.fit_leaf(cloud.col_tree(), j / leaf, g);
-      near_runs(
-          cloud, row_bounds_, col_bounds_, g.segment(j, columns).maxCoeff(), j / leaf, how.at,
-          std::log(theta), [](Index, S) {},
-          [&](Index first, Index count) {
-            worker.runs.emplace_back(first, count);
-            height += count;
-          });
-      worker.e.resize(std::max(worker.e.size(), std::size_t(height * leaf)));
-      std::fill_n(sum, leaf, Wide(0));
-      Index down = 0;
-      for (auto const& [first, count] : worker.runs) {
-        for (Index k = 0; k < columns; ++k) {
-          sum[k] += cloud.exponentials_of(cloud.row_tree(), first, count, y[k], f.data() + first,
-                                          g(j + k), how.at.inverse, problem.w.data() + first,
-                                          worker.e.data() + k * height + down);
-        }
-        down += count;
-      }
-      again = false;
-      for (Index k = 0; k < columns; ++k) {
-        if (!(problem.v(j + k) > 0) || (sum[k] >= Wide(0.5) && in_range<S>(sum[k]))) continue;
-        S const exact =
-            cloud.soft(cloud.row_tree(), folded_, folded_tops_, y[k], how.at, theta, ones_);
-        again = again || g(j + k) != exact;
-        g(j + k) = exact;
-      }
-    }
-    std::array<S, leaf> factor{};
-    for (Index k = 0; k < columns; ++k) {
-      if (!(problem.v(j + k) > 0)) continue;
-      g(j + k) -= S(how.at.epsilon * std::log(sum[k]));
-      Wide share = Wide(problem.v(j + k)) / sum[k];
-      if (how.relaxation != 1) {
-        S const beyond = (how.relaxation - 1) * (g(j + k) - before[k]);
-        g(j + k) += beyond;
-        share *= std::exp(Wide(beyond) / how.at.epsilon);
-      }
-      factor[std::size_t(k)] = S(share);
-    }
-    add_rows(factor, columns, height, worker, partial);
-  }
-
-  static void add_rows(std::array<S, leaf> const& factor, Index columns, Index height,
-                       Worker const& worker, Wide* partial) {
-    S few[segment_width];
-    Index down = 0;
-    for (auto const& [first, count] : worker.runs) {
-      std::fill_n(few, count, S(0));
-      S const* const e = worker.e.data() + down;
-      Index k = 0;
-      for (; k + 4 <= columns; k += 4) {
-        std::array<S, 4> const four{factor[std::size_t(k)], factor[std::size_t(k + 1)],
-                                    factor[std::size_t(k + 2)], factor[std::size_t(k + 3)]};
-        add_columns<4, S>(four, e + k * height, height, count, few);
-      }
-      for (; k < columns; ++k) {
-        add_columns<1, S>({factor[std::size_t(k)]}, e + k * height, height, count, few);
-      }
-      for (Index i = 0; i < count; ++i) partial[first + i] += Wide(few[i]);
-      down += count;
-    }
-  }
-
-  VectorX<S> logs_, folded_, ones_;      // log w, f + epsilon log w, 1
-  BoundsOf<S> row_bounds_, col_bounds_;  // of f, and of the guesses of g leaf by leaf
-  VectorX<S> folded_tops_;               // the largest of the folded f in the cells
-  std::vector<Worker> workers_;
-};
-
-template <RealScalar S, class F>
-struct KernelFor<TruncatedCloud<S, F>> {
-  using type = TruncatedKernel<S, F>;
-};
-
-template <RealScalar S, class F>
-TruncatedKernel<S, F> make_kernel(EntropicProblem<TruncatedCloud<S, F>> const& problem,
-                                  std::optional<double>) {
-  return TruncatedKernel<S, F>(problem);
 }
 
 }  // namespace monge::ot::detail

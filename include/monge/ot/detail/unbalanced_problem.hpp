@@ -78,6 +78,12 @@ void check_unbalanced(std::string_view function, Shape cost, VectorX<S>& a, Vect
   checked_mass<S>(function, "b", b);
 }
 
+/// What a read tells of the rows: the error relative to the mass of the plan, that mass over M, and
+/// the dual over M.
+struct UnbalancedRows {
+  double error = infinity, moved = 0, value = 0;
+};
+
 template <RealScalar S>
 struct UnbalancedProblem {
   using Wide = wide_t<S>;
@@ -133,18 +139,39 @@ struct UnbalancedProblem {
     return all(price_b, v, soft_g) && all(price_a, w, soft_f);
   }
 
-  /// The error of the columns relative to the mass of the plan: column j of the plan has the mass
-  /// M v_j exp((g_j - t_j) / epsilon).
-  [[nodiscard]] double column_error(Wide at_epsilon, VectorX<S> const& g,
-                                    VectorX<S> const& soft_g) const {
-    Wide error = 0, moved = 0;
-    for (Index j = 0; j < m(); ++j) {
-      if (!(v(j) > 0) || !std::isfinite(g(j))) continue;
-      Wide const sum = Wide(v(j)) * std::exp((Wide(g(j)) - Wide(soft_g(j))) / at_epsilon);
+  /// At (f, g) with g best for f: row i of the plan has the mass M w_i exp((f_i - s_i) / epsilon)
+  /// for the soft transform s of g.
+  [[nodiscard]] UnbalancedRows row_error(Wide at_epsilon, VectorX<S> const& f,
+                                         VectorX<S> const& soft_f, VectorX<S> const& g) const {
+    Wide error = 0, moved = 0, dual = 0;
+    auto const lost = [](Price price, Wide weight) {
+      return price.finite() ? weight * Wide(price.rho) : Wide(0);
+    };
+    for (Index i = 0; i < n(); ++i) {
+      Wide const weight = Wide(w(i));
+      if (!(weight > 0)) continue;
+      if (!std::isfinite(f(i))) {
+        dual += lost(price_a, weight);
+        continue;
+      }
+      Wide const sum = weight * std::exp((Wide(f(i)) - Wide(soft_f(i))) / at_epsilon);
       moved += sum;
-      error += std::abs(sum - Wide(v(j)) * price_b.kept(Wide(g(j))));
+      error += std::abs(sum - weight * price_a.kept(Wide(f(i))));
+      dual += weight * price_a.conjugate(Wide(f(i)));
     }
-    return error > 0 ? double(error / moved) : 0;
+    for (Index j = 0; j < m(); ++j) {
+      Wide const weight = Wide(v(j));
+      if (!(weight > 0)) continue;
+      dual += std::isfinite(g(j)) ? weight * price_b.conjugate(Wide(g(j))) : lost(price_b, weight);
+    }
+    return {error > 0 ? double(error / moved) : double(error), double(moved),
+            double(dual - at_epsilon * (moved - 1))};
+  }
+
+  /// The size of dual values, for their rounding.
+  [[nodiscard]] Wide scale() const {
+    Wide const rho = std::min({Wide(price_a.rho), Wide(price_b.rho), Wide(largest_cost)});
+    return Wide(largest_cost) + rho + Wide(epsilon);
   }
 
   /// The relative size that rounding alone gives the marginal error.

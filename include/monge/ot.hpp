@@ -23,6 +23,7 @@
 #include <monge/ot/rounding.hpp>
 #include <monge/ot/sinkhorn.hpp>
 #include <monge/ot/sinkhorn_barycenter.hpp>
+#include <monge/ot/sinkhorn_batch.hpp>
 #include <monge/ot/sinkhorn_divergence.hpp>
 #include <monge/ot/sinkhorn_gradient.hpp>
 #include <monge/ot/sinkhorn_multiscale.hpp>

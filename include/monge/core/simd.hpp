@@ -54,6 +54,12 @@ using pack_t = typename detail::PackOf<S>::type;
 template <class S>
 inline constexpr int lanes = sizeof(pack_t<S>) / sizeof(S);
 
+/// The least multiple of a pack that holds so many scalars.
+template <RealScalar S>
+[[nodiscard]] constexpr Index whole_packs(Index count) {
+  return (count + lanes<S> - 1) / lanes<S> * lanes<S>;
+}
+
 /// Reads a pack from any address.
 template <class S>
 pack_t<S> load(S const* from) {

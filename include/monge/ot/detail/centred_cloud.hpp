@@ -136,7 +136,7 @@ struct CentredCloud {
 
   /// The covariance (d x d), divided by n: sum_k weight_k (x_k - mean)(x_k - mean)'.
   [[nodiscard]] MatrixX<double> covariance(Parallel const& parallel) const {
-    Index const d = dimension, width = whole_packs<S>(d), columns = (d + 3) / 4 * 4;
+    Index const d = dimension, width = simd::whole_packs<S>(d), columns = (d + 3) / 4 * 4;
     // Summed in S over so many points: short enough for float.
     Index const block = std::clamp<Index>(16384 / width, 16, 256);
     Index const blocks = (size + block - 1) / block, chunks = std::min<Index>(blocks, 16);

@@ -22,12 +22,6 @@ template <RealScalar S>
 inline constexpr Index tile_rows = 3 * simd::lanes<S>;
 inline constexpr Index tile_columns = 4;
 
-/// The multiple of a pack that holds so many rows.
-template <RealScalar S>
-[[nodiscard]] constexpr Index whole_packs(Index rows) {
-  return (rows + simd::lanes<S> - 1) / simd::lanes<S> * simd::lanes<S>;
-}
-
 /// Entry (i, j) of a matrix is data[i * row + j * column].
 template <class S>
 struct Strided {
@@ -114,11 +108,11 @@ struct Panels {
   void assign(MatrixX<S> const& from, Index first, Index count, Scale scale) {
     rows = from.rows();
     depth = count;
-    Index const size = whole_packs<S>(rows) * depth;
+    Index const size = simd::whole_packs<S>(rows) * depth;
     if (entries.size() < size) entries.resize(size);
     S* to = entries.data();
     for (Index row = 0; row < rows; row += tile_rows<S>) {
-      Index const taken = std::min(tile_rows<S>, rows - row), width = whole_packs<S>(taken);
+      Index const taken = std::min(tile_rows<S>, rows - row), width = simd::whole_packs<S>(taken);
       for (Index i = 0; i < count; ++i, to += width) {
         S const factor = scale(i);
         for (Index k = 0; k < taken; ++k) to[k] = factor * from(row + k, first + i);
@@ -132,7 +126,7 @@ struct Panels {
     for (Index row = 0; row < rows; row += tile_rows<S>) {
       Index const taken = std::min(tile_rows<S>, rows - row);
       for (Index j = 0; j < columns; j += tile_columns) {
-        multiply_tile<S>(entries.data() + row * depth, whole_packs<S>(taken),
+        multiply_tile<S>(entries.data() + row * depth, simd::whole_packs<S>(taken),
                          {b.data + j * b.column, b.row, b.column}, depth, to + row + j * to_column,
                          to_column, taken, std::min(tile_columns, columns - j), accumulate);
       }

@@ -56,12 +56,6 @@ simd::pack_t<S> sums_of(simd::pack_t<S> const* part) {
   return simd::load<S>(sums);
 }
 
-/// The next multiple of a pack.
-template <RealScalar S>
-Index whole_packs(Index n) {
-  return (n + simd::lanes<S> - 1) / simd::lanes<S> * simd::lanes<S>;
-}
-
 /// A kernel of whole packs on both sides.
 template <RealScalar S>
 class SmallKernel {
@@ -71,8 +65,8 @@ class SmallKernel {
 
   /// Room for n x m entries, the padding set to one. Keeps its memory.
   void resize(Index n, Index m) {
-    rows_ = whole_packs<S>(n);
-    cols_ = whole_packs<S>(m);
+    rows_ = simd::whole_packs<S>(n);
+    cols_ = simd::whole_packs<S>(m);
     if (entries_.size() < rows_ * cols_) entries_.resize(rows_ * cols_);
     for (Index j = 0; j < m; ++j) {
       for (Index i = n; i < rows_; ++i) column(j)[i] = 1;

@@ -96,7 +96,7 @@ class SmallSinkhorn {
     sums_.resize(m);
     e_.resize(n);
     auto const padded = [](VectorX<S>& x, S const* from, Index count) {
-      x.setZero(whole_packs<S>(count));
+      x.setZero(simd::whole_packs<S>(count));
       if (from) std::copy_n(from, count, x.data());
     };
     padded(w_, problem_.w, n);
@@ -107,8 +107,8 @@ class SmallSinkhorn {
     if constexpr (!std::same_as<S, T>) copy_.resize(n, m);
     q_.resize(n, m);
     for (auto* x : {&d_, &excess_, &scale_, &wu_t_, &x_, &r_, &p_, &ap_, &ratio_t_})
-      x->setZero(whole_packs<T>(n));
-    c_.setZero(whole_packs<T>(m));
+      x->setZero(simd::whole_packs<T>(n));
+    c_.setZero(simd::whole_packs<T>(m));
     iterations_ = 0;
     next_look_ = 16;
     stiff_ = false;

@@ -4,12 +4,14 @@
 // estimate/<pair>/<estimator>/<L>: one iteration is one estimate of SW_2^2 from its own key; the
 // counter `rmse` is the relative root mean square error over all iterations, `reference_error` that
 // of the value it is measured against (its standard error, or the change when a rule is halved).
+// spectrum/<pair in space>: shares of the variance of the slices in the harmonics of degree 2, 4
+// ... 12 (`s2` ...), and what the Gaussian control leaves of them (`g2` ...), in the same unit.
 // flow/<estimator>/<L>/<seed>: the gradient flow of the paper; counters: the exact W_2^2 after
 // 3000, 4000, 5000, 6000 and 8000 steps, and seconds without those.
 //
 // --data DIR: DIR/clouds/shapenet50_2048.npy (from khainb/CV-SW) and DIR/meshes/*.off (from
-// data.tar.gz of Debian's libcgal-demo); without them those rows are left out. Two runs, for the
-// flows take minutes: --benchmark_filter=estimate and --benchmark_filter=flow.
+// data.tar.gz of Debian's libcgal-demo); without them those rows are left out. Run
+// --benchmark_filter=estimate, =spectrum and =flow apart: the flows take minutes.
 #include <Eigen/Core>
 
 #include <benchmark/benchmark.h>
@@ -267,6 +269,48 @@ void estimate(benchmark::State& state, std::string const& name, Estimator const&
   state.counters["reference_error"] = truth.error;
 }
 
+/// |f_k|^2 = (2k + 1) sum_ij weight_i weight_j f_i f_j P_k(theta_i . theta_j), the addition
+/// theorem.
+VectorXd energies(VectorXd const& weighted, MatrixXd const& theta, int degrees) {
+  VectorXd sums = VectorXd::Zero(degrees + 1);
+  for (Index j = 0; j < theta.cols(); ++j) {
+    Eigen::ArrayXd const t = (theta.transpose() * theta.col(j)).array();
+    Eigen::ArrayXd p = t, before = Eigen::ArrayXd::Ones(t.size());
+    for (int k = 1; k <= degrees; ++k) {
+      // The rule covers half of the sphere, on which odd degrees are not orthogonal: left out.
+      if (k % 2 == 0) sums(k) += (2 * k + 1) * weighted(j) * weighted.dot(p.matrix());
+      Eigen::ArrayXd const next = (double(2 * k + 1) * t * p - double(k) * before) / double(k + 1);
+      before.swap(p);
+      p = next;
+    }
+  }
+  return sums;
+}
+
+void spectrum(benchmark::State& state, std::string const& name) {
+  auto const& [X, Y] = pairs().at(name);
+  for (auto _ : state) {
+    auto const r = ot::sliced_wasserstein(X, Y, ot::gauss_directions(3, 2500), {});
+    MatrixXd const& theta = r.directions.theta;
+    auto const deviation = [&](MatrixXd const& Z) -> Eigen::ArrayXd {
+      MatrixXd const centred = Z.colwise() - Z.rowwise().mean().eval();
+      return ((centred.transpose() * theta).colwise().squaredNorm() / double(Z.cols()))
+          .transpose()
+          .cwiseSqrt();
+    };
+    VectorXd const D = X.rowwise().mean() - Y.rowwise().mean();
+    VectorXd const control =
+        (theta.transpose() * D).cwiseAbs2() + (deviation(X) - deviation(Y)).square().matrix();
+    VectorXd const& w = r.directions.weights;
+    VectorXd const all = energies(w.cwiseProduct(r.slices), theta, 40),
+                   left = energies(w.cwiseProduct(r.slices - control), theta, 40);
+    for (int k = 2; k <= 12; k += 2) {
+      state.counters["s" + std::to_string(k)] = all(k) / all.sum();
+      state.counters["g" + std::to_string(k)] = left(k) / all.sum();
+    }
+  }
+}
+
 void flow_of_the_paper(benchmark::State& state, Estimator const& e) {
   auto const& [X0, Y] = pairs().at("A");
   Index const n = X0.cols();
@@ -316,6 +360,12 @@ int main(int argc, char** argv) {
   }
   load(data);
   for (auto const& [name, pair] : pairs()) {
+    if (pair.X.rows() == 3) {
+      benchmark::RegisterBenchmark(("spectrum/" + name).c_str(), [name = name](
+                                                                     benchmark::State& state) {
+        spectrum(state, name);
+      })->Iterations(1);
+    }
     for (Estimator const& e : estimators) {
       for (Index L : {2, 10, 30, 100, 500}) {
         if (!exists(e, pair.X.rows(), L)) continue;

@@ -45,11 +45,12 @@ struct CentredCloud {
   /// Panels of tile_rows points, and the points that they have room for.
   [[nodiscard]] Index panels() const { return (size + tile_rows<S> - 1) / tile_rows<S>; }
   [[nodiscard]] Index padded() const { return panels() * tile_rows<S>; }
-  /// The length of a row of projections: an odd number of cache lines, so that the same place of
-  /// many rows does not fall into one set of the cache.
+  /// The length of a row of projections: room for whole panels and for reading whole tiles from any
+  /// panel on; an odd number of cache lines, so that the same place of many rows does not fall into
+  /// one set of the cache.
   [[nodiscard]] Index row() const {
     constexpr Index line = std::max<Index>(64 / Index(sizeof(S)), 1);
-    return ((padded() + line - 1) / line | 1) * line;
+    return ((padded() + tile_columns + line - 1) / line | 1) * line;
   }
 
   /// The weighted mean: infinite or NaN if a coordinate is, whatever its weight.

@@ -251,4 +251,40 @@ class Slicer {
   Index block_;
 };
 
+/// The gradient of a cloud (d x n): what the slopes gave, plus the derivatives with respect to its
+/// mean (`shift`) and, halved, its covariance (`turn`), all times the mass.
+template <RealScalar S>
+void finish_gradient(CentredCloud<S> const& points, VectorX<double> const& shift,
+                     MatrixX<double> const& turn, double mass, Parallel const& parallel,
+                     MatrixX<S>& gradient) {
+  Index const d = points.dimension;
+  VectorX<double> base = shift;
+  for (Index j = 0; j < turn.cols(); ++j) base -= points.remainder(j) * turn.col(j);
+  VectorX<S> const constant = base.template cast<S>();
+  Panels<S> panels;
+  if (turn.size() > 0) {
+    panels.assign(MatrixX<S>(turn.template cast<S>()), 0, d, [](Index) { return S(1); });
+  }
+  constexpr Index block = 8 * tile_columns;
+  Index const chunks = std::clamp<Index>(points.size / 512, 1, 16);
+  monge::detail::parallel_for(parallel, chunks, [&](Index chunk, int) {
+    MatrixX<S> x(d, block), extra = MatrixX<S>::Zero(d, block);
+    Index const end = points.size * (chunk + 1) / chunks;
+    for (Index first = points.size * chunk / chunks; first < end; first += block) {
+      Index const count = std::min(block, end - first);
+      if (turn.size() > 0) {
+        points.copy(first, block, x.data(), 1, d);
+        panels.multiply({x.data(), 1, d}, count, extra.data(), d, false);
+      }
+      for (Index k = 0; k < count; ++k) {
+        S const share = S(points.weight(first + k));
+        for (Index i = 0; i < d; ++i) {
+          S& entry = gradient(i, first + k);
+          entry = S(mass) * (entry + share * (extra(i, k) + constant(i)));
+        }
+      }
+    }
+  });
+}
+
 }  // namespace monge::ot::detail

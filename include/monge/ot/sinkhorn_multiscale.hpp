@@ -14,8 +14,8 @@
 /// (detail/truncated_cloud.hpp). Every read searches anew. Newton: the steps between clusters are
 /// those of sinkhorn_newton.hpp, and the system of the last clusters whose plan fits into 2 000 000
 /// entries stands for that of all finer ones, the points included (detail/cluster_system.hpp). A
-/// step so made costs one read and reduces the error by a factor of 5 to 50 at any epsilon that
-/// clusters can tell apart, so that between the points three to five reads are enough. For an
+/// step so made costs one read and reduces the error by a factor of 2 to 50 at any epsilon that
+/// clusters can tell apart, so that between the points three to eight reads are enough. For an
 /// epsilon so small that pairs of points cannot be merged the last level takes the steps of
 /// sinkhorn with Anderson's acceleration.
 ///

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <monge/core/status.hpp>
 #include <monge/ot/detail/exact_problem.hpp>
 
 namespace monge::ot::detail {

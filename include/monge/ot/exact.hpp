@@ -222,13 +222,13 @@ ExactResult<scalar_t<C>> solve_exact(C cost, VectorX<scalar_t<C>> a, VectorX<sca
   if (!moved) {
     return solve(AugmentedCost<C>(std::move(cost)), std::move(a), std::move(b), std::move(start));
   }
-  S const price = S(checked_scale("exact", cost).mean);
+  checked_scale("exact", cost);
   VectorX<S> scratch(segment_width);
   return solve_partial(
-      a, b, *moved, price, start,
-      [&](Index j) { return hard_column(cost, start.f, j, scratch.data()); },
+      a, b, *moved, start,
+      [&](Index j, VectorX<S> const& f) { return hard_column(cost, f, j, scratch.data()); },
       [&](Index i, Index j) { return *cost.column_segment(j, i, 1, scratch.data()); },
-      [&](VectorX<S> const& rows, VectorX<S> const& columns, ExactStart<S> from) {
+      [&](S price, VectorX<S> const& rows, VectorX<S> const& columns, ExactStart<S> from) {
         return solve(AugmentedCost<C>(cost, price), rows, columns, std::move(from));
       });
 }
@@ -296,12 +296,12 @@ ExactResult<S> solve_as_assignment(C const& cost, VectorX<S> a, VectorX<S> b,
 /// where mass stays; duality_gap certifies both. Nothing n x m is copied.
 ///
 /// Converged means that the marginals hold to 8 (n + m) u of the mass and that duality_gap <=
-/// 64 u (|cost| + sum a |f| + sum b |g|), else precision_limit. `infeasible` if the allowed pairs
-/// cannot carry the mass: the plan is then what they could, at no promised cost, and marginal_error
-/// says what is missing. iteration_limit, time_limit and stopped_by_observer return the plan that
-/// was reached; f and g are feasible whatever the status. The observer's error is the largest
-/// violation of f_i + g_j <= C_ij among the arcs last listed. Throws std::invalid_argument for
-/// misuse.
+/// 64 u (|cost| + sum a |f| + sum b |g| + mass |mass_price|), else precision_limit. `infeasible` if
+/// the allowed pairs cannot carry the mass: the plan is then what they could, at no promised cost,
+/// and marginal_error says what is missing. iteration_limit, time_limit and stopped_by_observer
+/// return the plan that was reached; f and g are feasible whatever the status. The observer's error
+/// is the largest violation of f_i + g_j <= C_ij among the arcs last listed. Throws
+/// std::invalid_argument for misuse.
 template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
 [[nodiscard]] ExactResult<scalar_t<C>> exact(C const& cost, A const& a, B const& b,
                                              ExactOptions const& options = {},

@@ -324,21 +324,19 @@ ExactResult<S> solve_sparse(Eigen::SparseMatrix<S, order, Position> const& cost,
                                 std::move(start));
     return method.result(iterate(method, limits, std::forward<Watch>(observer)));
   }
-  W price = 0;
-  for (W const c : arcs.cost) price += c / W(arcs.cost.size());
   ExactResult<S> r = solve_partial(
-      a, b, *moved, S(price), start,
-      [&](Index j) {
+      a, b, *moved, start,
+      [&](Index j, VectorX<S> const& f) {
         W low = std::numeric_limits<W>::infinity();
         for (std::size_t k = arcs.begin(j); k < arcs.end(j); ++k) {
-          low = std::min(low, arcs.cost[k] - W(start.f(arcs.row[k])));
+          low = std::min(low, arcs.cost[k] - W(f(arcs.row[k])));
         }
         return S(low);
       },
       [&](Index i, Index j) { return arcs.price({std::int32_t(i), std::int32_t(j)}); },
-      [&](VectorX<S> const& rows, VectorX<S> const& columns, ExactStart<S> from) {
+      [&](S price, VectorX<S> const& rows, VectorX<S> const& columns, ExactStart<S> from) {
         ExactSparse<S> const method(Shape{size.rows + 1, size.cols + 1},
-                                    with_storage(arcs, size.rows, W(S(price))), rows, columns,
+                                    with_storage(arcs, size.rows, W(price)), rows, columns,
                                     std::move(from));
         return method.result(iterate(method, limits, observer));
       });

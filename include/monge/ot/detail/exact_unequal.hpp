@@ -12,11 +12,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include <monge/ot/detail/exact_result.hpp>
 #include <monge/ot/detail/exact_start.hpp>
 
 namespace monge::ot::detail {
@@ -79,7 +81,7 @@ std::optional<wide_t<S>> moved_mass(Shape cost, VectorX<S> const& a, VectorX<S> 
 }
 
 /// The start of the larger problem from one of the problem itself. The duals of the new column and
-/// row are as large as they may be. least(j) = min_i C_ij - start.f(i).
+/// row are as large as they may be. least(j, f) = min_i C_ij - f(i).
 template <RealScalar S, class Least>
 ExactStart<S> augmented_start(VectorX<S> const& a, VectorX<S> const& b, S price,
                               ExactStart<S> const& start, Least const& least) {
@@ -91,7 +93,7 @@ ExactStart<S> augmented_start(VectorX<S> const& a, VectorX<S> const& b, S price,
     // Potentials count up to a constant: the largest that leaves them feasible.
     S rise = std::numeric_limits<S>::infinity();
     for (Index j = 0; j < m; ++j) {
-      if (b(j) > 0) rise = std::min(rise, least(j) - start.g(j));
+      if (b(j) > 0) rise = std::min(rise, least(j, start.f) - start.g(j));
     }
     if (!std::isfinite(rise)) rise = 0;
     larger.f.resize(n + 1);
@@ -122,20 +124,65 @@ ExactStart<S> augmented_start(VectorX<S> const& a, VectorX<S> const& b, S price,
   return larger;
 }
 
-/// Moves `moved` of the mass at least cost. `price`: that of the new row and column; it changes no
-/// plan, and at the mean cost it lets the start compare moving with staying. least(j) = min_i C_ij
-/// - start.f(i), entry(i, j) = C_ij; solve(a, b, start) is the balanced solver of the larger
-/// problem.
+/// The least price for which columns of a smaller least cost take all that moves. No plan has a
+/// smaller largest cost, so that a price of this size drowns nothing: any constant would change no
+/// plan, but with the mean one forbidding cost would decide the rounding of all the others.
+template <RealScalar S, class Least>
+S storage_price(VectorX<S> const& b, wide_t<S> moved, Index rows, Least const& least) {
+  VectorX<S> const zero = VectorX<S>::Zero(rows);
+  std::vector<std::pair<S, S>> columns;  // least cost, weight
+  for (Index j = 0; j < b.size(); ++j) {
+    S const low = b(j) > 0 ? least(j, zero) : std::numeric_limits<S>::infinity();
+    if (std::isfinite(low)) columns.emplace_back(low, b(j));
+  }
+  std::sort(columns.begin(), columns.end());
+  S price = 0;
+  wide_t<S> taken = 0;
+  for (auto const& [low, weight] : columns) {
+    if (taken >= moved) break;
+    price = low;
+    taken += weight;
+  }
+  return price;
+}
+
+/// Judges a plan of partial transport by the duals that come with it: f and g are lowered to zero
+/// where rounding left them above, and the gap is taken anew, without the price.
+template <RealScalar S, class Entry>
+void certify_partial(ExactResult<S>& r, Entry const& entry) {
+  using W = wide_t<S>;
+  if (!std::isfinite(r.duality_gap)) return;
+  r.f = r.f.cwiseMin(S(0));
+  r.g = r.g.cwiseMin(S(0));
+  VectorX<W> const f = r.f.template cast<W>(), g = r.g.template cast<W>();
+  W gap = -r.left_a.template cast<W>().dot(f) - r.left_b.template cast<W>().dot(g), mass = 0;
+  for (Index j = 0; j < r.plan.outerSize(); ++j) {
+    for (typename Eigen::SparseMatrix<S>::InnerIterator x(r.plan, j); x; ++x) {
+      W const slack = W(entry(x.row(), j)) - f(x.row()) - g(j) - r.mass_price;
+      gap += W(x.value()) * std::max(W(0), slack);
+      mass += W(x.value());
+    }
+  }
+  r.duality_gap = gap;
+  W const size = std::abs(r.transport_cost) + r.a.template cast<W>().dot(f.cwiseAbs()) +
+                 r.b.template cast<W>().dot(g.cwiseAbs()) + mass * std::abs(r.mass_price);
+  bool const tight = gap <= 64 * W(unit_roundoff<S>) * size;
+  if (r.status == Status::converged && !tight) r.status = Status::precision_limit;
+}
+
+/// Moves `moved` of the mass at least cost. least(j, f) = min_i C_ij - f(i), entry(i, j) = C_ij;
+/// solve(price, a, b, start) is the balanced solver of the larger problem.
 template <RealScalar S, class Least, class Entry, class Solve>
-auto solve_partial(VectorX<S> const& a, VectorX<S> const& b, wide_t<S> moved, S price,
+auto solve_partial(VectorX<S> const& a, VectorX<S> const& b, wide_t<S> moved,
                    ExactStart<S> const& start, Least const& least, Entry const& entry,
                    Solve const& solve) {
   using W = wide_t<S>;
   Index const n = a.size(), m = b.size();
+  S const price = storage_price<S>(b, moved, n, least);
   VectorX<S> rows(n + 1), columns(m + 1);
   rows << a, S(std::max(W(0), b.template cast<W>().sum() - moved));
   columns << b, S(std::max(W(0), a.template cast<W>().sum() - moved));
-  auto r = solve(rows, columns, augmented_start(a, b, price, start, least));
+  auto r = solve(price, rows, columns, augmented_start(a, b, price, start, least));
 
   W const to_column = W(r.g(m)) - W(price), to_row = W(r.f(n)) - W(price);
   r.f = VectorX<S>((r.f.head(n).template cast<W>().array() + to_column).template cast<S>());
@@ -161,6 +208,7 @@ auto solve_partial(VectorX<S> const& a, VectorX<S> const& b, wide_t<S> moved, S 
   r.left_b.conservativeResize(m);
   r.a = a;
   r.b = b;
+  certify_partial(r, entry);
   return r;
 }
 

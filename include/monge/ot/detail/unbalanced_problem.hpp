@@ -96,20 +96,21 @@ struct UnbalancedProblem {
   double largest_cost = 0;
   Shape cost{};  // for messages
 
-  template <CostOperator C, class Options>
-  UnbalancedProblem(std::string_view function, C const& operand, VectorX<S> a_, VectorX<S> b_,
-                    Options const& options)
+  /// `transform`: a SoftTransform, or what stands in for it.
+  template <class Transform, class Options>
+  UnbalancedProblem(std::string_view function, Transform const& transform, VectorX<S> a_,
+                    VectorX<S> b_, Options const& options)
       : a(std::move(a_)),
         b(std::move(b_)),
         price_a{options.rho_a},
         price_b{options.rho_b},
-        cost(shape(operand)) {
+        cost(shape(transform.cost())) {
     check_unbalanced<S>(function, cost, a, b, options.rho_a, options.rho_b);
     mass = std::sqrt(a.template cast<Wide>().sum()) * std::sqrt(b.template cast<Wide>().sum());
     w = normalised(a, mass);
     v = normalised(b, mass);
     Strength const strength =
-        checked_strength(function, operand, options.epsilon, options.tolerance);
+        strength_at<S>(function, transform.scale(function), options.epsilon, options.tolerance);
     epsilon = strength.epsilon;
     tolerance = strength.tolerance;
     largest_cost = strength.scale.largest;
@@ -185,9 +186,9 @@ struct UnbalancedProblem {
 
   /// Measures the plan of (f, g), fills in the potentials that take no part, and in the balanced
   /// case shifts to the gauge <a, f> = <b, g>.
-  template <CostOperator C>
-  [[nodiscard]] UnbalancedAnswer<S> answer(SoftTransform<C> const& transform, VectorX<S> f,
-                                           VectorX<S> g, RowSums<S>& rows) const {
+  template <class Transform>
+  [[nodiscard]] UnbalancedAnswer<S> answer(Transform const& transform, VectorX<S> f, VectorX<S> g,
+                                           typename Transform::Workspace& space) const {
     Blur<S> const blur(epsilon);
     S const off = std::numeric_limits<S>::infinity();
     for (Index j = 0; j < m(); ++j) {
@@ -201,15 +202,15 @@ struct UnbalancedProblem {
       g.array() -= S(shift / 2);
     }
     UnbalancedAnswer<S> x;
-    measure(transform, blur, f, g, rows, x);
+    measure(transform, blur, f, g, space, x);
     // Points that take no part: soft transforms where a partner is, else a potential that writes
     // the weight off.
     VectorX<S> soft_f = VectorX<S>::Zero(n()), soft_g = VectorX<S>::Zero(m());
     bool const all = (f.array() > -off).all() && (g.array() > -off).all();
     if (!all) {
       transform.rows(blur, (g.array() > -off).select(g.array(), S(0)).matrix(),
-                     (g.array() > -off).select(v.array(), S(0)).matrix(), rows, soft_f);
-      transform.columns(blur, f, w, rows, soft_g);
+                     (g.array() > -off).select(v.array(), S(0)).matrix(), space, soft_f);
+      transform.columns(blur, f, w, space, soft_g);
     }
     auto const fill = [&](VectorX<S>& p, VectorX<S> const& soft, Price price) {
       for (Index i = 0; i < p.size(); ++i) {
@@ -229,11 +230,11 @@ struct UnbalancedProblem {
 
  private:
   /// Both marginals, <C, P> and the values of primal and dual in one read of the cost.
-  template <CostOperator C>
-  void measure(SoftTransform<C> const& transform, Blur<S> blur, VectorX<S> const& f,
-               VectorX<S> const& g, RowSums<S>& rows, UnbalancedAnswer<S>& x) const {
-    VectorX<Wide> column(m()), paid(m());
-    measure_plan(transform.cost(), blur, f, g, w, v, rows, transform.parallel(), column, paid);
+  template <class Transform>
+  void measure(Transform const& transform, Blur<S> blur, VectorX<S> const& f, VectorX<S> const& g,
+               typename Transform::Workspace& space, UnbalancedAnswer<S>& x) const {
+    VectorX<Wide> row(n()), column(m()), paid(m());
+    transform.measure(blur, f, g, w, v, space, row, column, paid);
     x.rows.resize(n());
     x.cols.resize(m());
     Wide linear = 0, dual = 0, penalty = 0, error = 0, moved = 0, spent = 0;
@@ -257,7 +258,7 @@ struct UnbalancedProblem {
         }
       }
     };
-    side(price_a, w, f, rows.total, x.rows);
+    side(price_a, w, f, row, x.rows);
     side(price_b, v, g, column, x.cols);
     for (Index j = 0; j < m(); ++j) {
       if (!(v(j) > 0)) continue;

@@ -124,6 +124,13 @@ TEST_CASE("sinkhorn_unbalanced: on a grid, zero weights and forbidden pairs",
   Options options{.epsilon = 0.05, .rho_a = 0.4, .rho_b = 2, .tolerance = 1e-11};
   check_equal(ot::sinkhorn_unbalanced(p.cost, p.a, p.b, options),
               ot::sinkhorn_unbalanced(p.C, p.a, p.b, options), 3e-10);
+  // Potentials of a start count only where there is mass, however large they are.
+  ot::Potentials<double> start{Vector::Zero(42), Vector::Zero(45)};
+  auto const usual = ot::sinkhorn_unbalanced(p.cost, p.a, p.b, options, start);
+  start.f(4) = start.g(0) = -1e6;
+  auto const same = ot::sinkhorn_unbalanced(p.cost, p.a, p.b, options, start);
+  CHECK(same.iterations == usual.iterations);
+  CHECK(same.f == usual.f);
   // A whole line of each side without a partner: written off, or infeasible.
   A.row(5).setConstant(infinity);
   B.col(1).setConstant(infinity);

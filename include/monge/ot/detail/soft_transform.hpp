@@ -13,11 +13,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <string_view>
 #include <utility>
 
+#include <monge/core/exp.hpp>
 #include <monge/core/parallel.hpp>
 #include <monge/ot/cost.hpp>
 #include <monge/ot/detail/entropic_pass.hpp>
@@ -34,8 +36,16 @@ wide_t<S> log_sum(VectorX<S> const& w, Exponent&& exponent) {
     if (w(i) > 0) highest = std::max(highest, Wide(exponent(i)));
   }
   if (!(highest > -std::numeric_limits<Wide>::infinity())) return highest;
-  for (Index i = 0; i < w.size(); ++i) {
-    if (w(i) > 0) sum += Wide(w(i)) * std::exp(Wide(exponent(i)) - highest);
+  std::array<Wide, 256> e;
+  for (Index first = 0; first < w.size(); first += Index(e.size())) {
+    Index const count = std::min(Index(e.size()), w.size() - first);
+    for (Index k = 0; k < count; ++k) {
+      bool const on = w(first + k) > 0;
+      e[std::size_t(k)] =
+          on ? Wide(exponent(first + k)) - highest : -std::numeric_limits<Wide>::infinity();
+    }
+    monge::exp(e.data(), e.data(), count);
+    for (Index k = 0; k < count; ++k) sum += Wide(w(first + k)) * e[std::size_t(k)];
   }
   return highest + std::log(sum);
 }

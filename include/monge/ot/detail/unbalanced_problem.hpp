@@ -4,16 +4,36 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <concepts>
 #include <limits>
 #include <string_view>
 
+#include <monge/core/exp.hpp>
 #include <monge/core/require.hpp>
+#include <monge/core/simd.hpp>
 #include <monge/ot/cost.hpp>
 #include <monge/ot/detail/entropic_problem.hpp>
 #include <monge/ot/detail/soft_transform.hpp>
 
 namespace monge::ot::detail {
+
+/// exp(x) - 1 of every lane for e = exp(x), to a few units in the last place: near 0 by what exp
+/// adds to 1 there.
+template <RealScalar S>
+simd::pack_t<S> expm1_pack(simd::pack_t<S> const& x, simd::pack_t<S> const& e) {
+  if constexpr (std::same_as<S, float> || std::same_as<S, double>) {
+    simd::pack_t<S> const x2 = x * x;
+    simd::pack_t<S> const near = x + x2 * ExpConstants<S>::polynomial(x, x2);
+    return x2 < S(0.1) ? near : e - S(1);
+  } else {
+    return std::expm1(x);
+  }
+}
+
+/// Points that are handled at once.
+inline constexpr Index price_width = 256;
 
 /// The penalty rho KL(. | weights); infinite: a constraint.
 struct Price {
@@ -34,6 +54,26 @@ struct Price {
   template <class Wide>
   [[nodiscard]] Wide conjugate(Wide p) const {
     return finite() ? -Wide(rho) * std::expm1(-p / Wide(rho)) : p;
+  }
+  /// Both, of price_width potentials; one that is infinite keeps nothing.
+  template <class Wide>
+  void both(std::array<Wide, price_width> const& p, std::array<Wide, price_width>& kept,
+            std::array<Wide, price_width>& conjugate) const {
+    if (!finite()) {
+      for (std::size_t k = 0; k < p.size(); ++k) {
+        kept[k] = std::isfinite(p[k]) ? Wide(1) : Wide(0);
+        conjugate[k] = std::isfinite(p[k]) ? p[k] : Wide(0);
+      }
+      return;
+    }
+    for (std::size_t k = 0; k < p.size(); ++k) {
+      kept[k] = std::isfinite(p[k]) ? -p[k] / Wide(rho) : -std::numeric_limits<Wide>::infinity();
+    }
+    for (std::size_t k = 0; k < p.size(); k += simd::lanes<Wide>) {
+      simd::pack_t<Wide> const x = simd::load(kept.data() + k), e = exp_pack<Wide>(x);
+      simd::store<Wide>(kept.data() + k, e);
+      simd::store<Wide>(conjugate.data() + k, expm1_pack<Wide>(x, e) * Wide(-rho));
+    }
   }
 };
 
@@ -145,25 +185,34 @@ struct UnbalancedProblem {
   [[nodiscard]] UnbalancedRows row_error(Wide at_epsilon, VectorX<S> const& f,
                                          VectorX<S> const& soft_f, VectorX<S> const& g) const {
     Wide error = 0, moved = 0, dual = 0;
-    auto const lost = [](Price price, Wide weight) {
-      return price.finite() ? weight * Wide(price.rho) : Wide(0);
-    };
-    for (Index i = 0; i < n(); ++i) {
-      Wide const weight = Wide(w(i));
-      if (!(weight > 0)) continue;
-      if (!std::isfinite(f(i))) {
-        dual += lost(price_a, weight);
-        continue;
+    std::array<Wide, price_width> p, kept, conjugate, ratio;
+    Wide const off = -std::numeric_limits<Wide>::infinity();
+    for (Index first = 0; first < n(); first += price_width) {
+      Index const count = std::min(price_width, n() - first);
+      p.fill(0);
+      for (Index k = 0; k < count; ++k) {
+        Index const i = first + k;
+        p[std::size_t(k)] = w(i) > 0 ? Wide(f(i)) : Wide(0);
+        bool const on = w(i) > 0 && std::isfinite(f(i));
+        ratio[std::size_t(k)] = on ? (Wide(f(i)) - Wide(soft_f(i))) / at_epsilon : off;
       }
-      Wide const sum = weight * std::exp((Wide(f(i)) - Wide(soft_f(i))) / at_epsilon);
-      moved += sum;
-      error += std::abs(sum - weight * price_a.kept(Wide(f(i))));
-      dual += weight * price_a.conjugate(Wide(f(i)));
+      price_a.both(p, kept, conjugate);
+      monge::exp(ratio.data(), ratio.data(), count);
+      for (Index k = 0; k < count; ++k) {
+        Wide const weight = Wide(w(first + k)), sum = weight * ratio[std::size_t(k)];
+        moved += sum;
+        error += std::abs(sum - weight * kept[std::size_t(k)]);
+        dual += weight * conjugate[std::size_t(k)];
+      }
     }
-    for (Index j = 0; j < m(); ++j) {
-      Wide const weight = Wide(v(j));
-      if (!(weight > 0)) continue;
-      dual += std::isfinite(g(j)) ? weight * price_b.conjugate(Wide(g(j))) : lost(price_b, weight);
+    for (Index first = 0; first < m(); first += price_width) {
+      Index const count = std::min(price_width, m() - first);
+      p.fill(0);
+      for (Index k = 0; k < count; ++k) {
+        p[std::size_t(k)] = v(first + k) > 0 ? Wide(g(first + k)) : Wide(0);
+      }
+      price_b.both(p, kept, conjugate);
+      for (Index k = 0; k < count; ++k) dual += Wide(v(first + k)) * conjugate[std::size_t(k)];
     }
     return {error > 0 ? double(error / moved) : double(error), double(moved),
             double(dual - at_epsilon * (moved - 1))};

@@ -119,9 +119,14 @@ void multiscale(benchmark::State& state) {
   state.counters["MB_beyond_inputs"] = peak_megabytes() - before;
 }
 
-/// Pairs of neighbouring cells of a grid: range(0) rows with up to 49 entries each.
-void sparse(benchmark::State& state) {
-  Index const side = Index(std::sqrt(double(state.range(0)))), n = side * side, reach = 3;
+/// Pairs of neighbouring cells of a grid, up to 49 in each row.
+struct Neighbours {
+  Eigen::SparseMatrix<double> C;
+  VectorX<double> a, b;
+};
+
+Neighbours neighbours(Index rows) {
+  Index const side = Index(std::sqrt(double(rows))), n = side * side, reach = 3;
   std::vector<Eigen::Triplet<double>> entries;
   VectorX<double> a = VectorX<double>::Zero(n), b = VectorX<double>::Zero(n);
   for (Index i = 0; i < n; ++i) {
@@ -141,12 +146,34 @@ void sparse(benchmark::State& state) {
   C.setFromTriplets(entries.begin(), entries.end());
   a /= a.sum();
   b /= b.sum();
-  ot::SinkhornResult<double> r;
-  for (auto _ : state) r = ot::sinkhorn(C, a, b, {.epsilon = 1.0, .tolerance = 1e-9});
+  return {C, a, b};
+}
+
+template <class Result>
+void report_entries(benchmark::State& state, Neighbours const& p, Result const& r) {
   report(state, r);
   state.counters["ns_per_entry"] = benchmark::Counter(
-      double(r.iterations) * double(C.nonZeros()) * 1e-9,
+      double(r.iterations) * double(p.C.nonZeros()) * 1e-9,
       benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+
+void sparse(benchmark::State& state) {
+  Neighbours const p = neighbours(state.range(0));
+  ot::SinkhornResult<double> r;
+  for (auto _ : state) r = ot::sinkhorn(p.C, p.a, p.b, {.epsilon = 1.0, .tolerance = 1e-9});
+  report_entries(state, p, r);
+}
+
+/// The same with 1.3 times the mass in b, and rho = 20 on both sides.
+void sparse_unbalanced(benchmark::State& state) {
+  Neighbours p = neighbours(state.range(0));
+  p.b *= 1.3;
+  ot::SinkhornUnbalancedResult<double> r;
+  for (auto _ : state) {
+    r = ot::sinkhorn_unbalanced(p.C, p.a, p.b,
+                                {.epsilon = 1.0, .rho_a = 20, .rho_b = 20, .tolerance = 1e-9});
+  }
+  report_entries(state, p, r);
 }
 
 }  // namespace
@@ -203,4 +230,5 @@ BENCHMARK(multiscale)
     ->Args({100'000, 2, 1'000, 6})
     ->Unit(benchmark::kMillisecond)
     ->Iterations(1);
+BENCHMARK(sparse_unbalanced)->Arg(10'000)->Arg(40'000)->Unit(benchmark::kMillisecond);
 BENCHMARK(sparse)->Arg(10'000)->Arg(40'000)->Arg(100'000)->Unit(benchmark::kMillisecond);

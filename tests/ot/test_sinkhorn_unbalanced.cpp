@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <array>
+#include <cmath>
+#include <limits>
+
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
 #include "support/problems.hpp"
@@ -386,6 +390,35 @@ TEST_CASE("sinkhorn_unbalanced: acceleration finds the same plan in far fewer st
     CHECK(largest(quick.g - plain.g) <= 1e-8);
     CHECK(std::abs(quick.dual_value - plain.dual_value) <= 1e-12);
     CHECK(4 * quick.iterations <= plain.iterations);
+  }
+}
+
+TEST_CASE("sinkhorn_unbalanced: prices of many potentials are those of each",
+          "[sinkhorn_unbalanced]") {
+  std::array<double, ot::detail::price_width> p, kept, conjugate;
+  for (std::size_t k = 0; k + 2 < p.size(); ++k) {
+    p[k] = (k % 2 == 0 ? 1 : -1) * 1e-17 * std::pow(1.2, double(k));  // up to 1e3
+  }
+  p[p.size() - 2] = infinity;
+  p[p.size() - 1] = -infinity;
+  for (double const rho : {1e-3, 3.0, 1e6, infinity}) {
+    ot::detail::Price const price{rho};
+    price.both(p, kept, conjugate);
+    bool close = true;
+    for (std::size_t k = 0; k + 2 < p.size(); ++k) {
+      double const share = price.kept(p[k]), gain = price.conjugate(p[k]);
+      bool const end = share < std::numeric_limits<double>::min() || share == infinity;
+      close = close && (end || std::abs(kept[k] - share) <= 1e-15 * share);
+      close =
+          close && (share == infinity ? conjugate[k] == -infinity
+                                      : std::abs(conjugate[k] - gain) <= 1e-15 * std::abs(gain));
+    }
+    CAPTURE(rho);
+    CHECK(close);
+    for (std::size_t k = p.size() - 2; k < p.size(); ++k) {
+      CHECK(kept[k] == 0);
+      CHECK(conjugate[k] == (rho == infinity ? 0 : rho));
+    }
   }
 }
 

@@ -15,7 +15,8 @@
 ///
 /// Cost: 2 N (n_1 + ... + n_d) fused products per iteration, O(N^(1 + 1/d)); memory 40 N for the
 /// acceleration (2 depth N) and 4 sum n_k^2 for the kernels. A GridCost is a CostOperator too, so
-/// that plan, apply, exact_gap and every other solver take it, at their O(N^2).
+/// that plan, apply, exact_gap and other solvers take it, at their O(N^2); sinkhorn_unbalanced and
+/// sinkhorn_barycenter use the fast transforms.
 ///
 /// [SdGP+15] J. Solomon, F. de Goes, G. Peyre, M. Cuturi, A. Butscher, A. Nguyen, T. Du, L. Guibas,
 ///           Convolutional Wasserstein distances, ACM Trans. Graph. 34 (2015), section 3.
@@ -235,20 +236,11 @@ class SinkhornGrid {
     log_w_ = w_.array().log();
     log_v_ = v_.array().log();
     detail::CostScale const scale = detail::grid_scale(cost_);
-    require(options_.epsilon.has_value(),
-            "sinkhorn: epsilon is not set; it is in units of the cost, and 0.05 * mean cost = ",
-            0.05 * scale.mean, " is a good start");
-    epsilon_ = *options_.epsilon;
-    detail::require_positive("sinkhorn", "epsilon", epsilon_);
-    if (options_.tolerance)
-      detail::require_nonnegative("sinkhorn", "tolerance", *options_.tolerance);
-    S const inverse = detail::Blur<S>(epsilon_).inverse;
-    require(inverse > 0 && std::isfinite(inverse), "sinkhorn: epsilon is ", epsilon_,
-            "; its inverse leaves the range of the scalar: rescale the cost");
+    detail::Strength const strength =
+        detail::strength_at<S>("sinkhorn", scale, options_.epsilon, options_.tolerance);
+    epsilon_ = strength.epsilon;
+    tolerance_ = strength.tolerance;
     largest_cost_ = scale.largest;
-    double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
-    tolerance_ = options_.tolerance.value_or(
-        std::max(usual, double(unit_roundoff<S>) * largest_cost_ / epsilon_));
     detail::check_start("sinkhorn", detail::shape(cost_), start_);
     annealing_ = detail::Annealing<S>(epsilon_, options_.annealing, largest_cost_);
   }

@@ -36,6 +36,7 @@
 #include <monge/ot/detail/sparse_kernel.hpp>
 #include <monge/ot/plan.hpp>
 #include <monge/ot/sinkhorn.hpp>
+#include <monge/ot/sinkhorn_unbalanced.hpp>
 #include <monge/ot/sparse_plan.hpp>
 
 namespace monge::ot {
@@ -86,6 +87,24 @@ template <RealSparseExpr C, VectorLike<C> A, VectorLike<C> B, Observer Watch = U
   using Cost = detail::SparseCost<S>;
   Sinkhorn<Cost> const method(Cost(Eigen::SparseMatrix<S>(cost)), monge::detail::as_column(a),
                               monge::detail::as_column(b), options, start);
+  return method.result(iterate(method,
+                               {options.max_iterations, options.max_seconds, options.observe_every},
+                               std::forward<Watch>(observer)));
+}
+
+/// Unbalanced entropic transport for a sparse cost; see the file comment, and
+/// sinkhorn_unbalanced.hpp for the problem, the arguments and what is refused. Weights without an
+/// allowed partner lose their mass if their rho is finite. The cost is copied once; an iteration
+/// takes one exponential per stored entry.
+template <RealSparseExpr C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
+[[nodiscard]] SinkhornUnbalancedResult<scalar_t<C>> sinkhorn_unbalanced(
+    C const& cost, A const& a, B const& b, SinkhornUnbalancedOptions const& options,
+    Potentials<scalar_t<C>> const& start = {}, Watch&& observer = {}) {
+  using S = scalar_t<C>;
+  using Cost = detail::SparseCost<S>;
+  SinkhornUnbalanced<Cost> const method(Cost(Eigen::SparseMatrix<S>(cost)),
+                                        monge::detail::as_column(a), monge::detail::as_column(b),
+                                        options, start);
   return method.result(iterate(method,
                                {options.max_iterations, options.max_seconds, options.observe_every},
                                std::forward<Watch>(observer)));

@@ -27,9 +27,11 @@
 /// sinkhorn: a point that it proposes must raise the dual by a share of what the step would have
 /// gained, otherwise plain steps go on from the last one that did.
 ///
-/// Cost: n m exponentials per iteration; O(n + m) memory beyond the cost, 20 n of it for the
-/// acceleration. Plain steps grow like (rho_a + rho_b) / epsilon at most, and no faster than those
-/// of sinkhorn; accelerated ones are about their square root.
+/// Cost: n m exponentials per iteration; for a GridCost the N (n_1 + ... + n_d) products of
+/// grid.hpp, for a sparse cost (sinkhorn_sparse.hpp) one exponential per stored entry. O(n + m)
+/// memory beyond the cost, 20 n of it for the acceleration. Plain steps grow like (rho_a + rho_b) /
+/// epsilon at most, and no faster than those of sinkhorn; accelerated ones are about their square
+/// root.
 ///
 /// [SVP22] T. Sejourne, F.-X. Vialard, G. Peyre, Faster unbalanced optimal transport: translation
 ///         invariant Sinkhorn and 1-D Frank-Wolfe, AISTATS 2022, section 3.
@@ -51,8 +53,10 @@
 #include <monge/ot/cost.hpp>
 #include <monge/ot/detail/anderson.hpp>
 #include <monge/ot/detail/annealing.hpp>
+#include <monge/ot/detail/grid_soft_transform.hpp>
 #include <monge/ot/detail/soft_transform.hpp>
 #include <monge/ot/detail/unbalanced_problem.hpp>
+#include <monge/ot/grid.hpp>
 #include <monge/ot/sinkhorn.hpp>
 #include <monge/ot/weight_gradient.hpp>
 
@@ -118,6 +122,7 @@ class SinkhornUnbalanced {
  public:
   using S = scalar_t<C>;
   using Wide = wide_t<S>;
+  using Transform = typename detail::SoftTransformFor<C>::type;
 
   /// Everything that changes while it runs. Copy it to keep a checkpoint.
   struct State {
@@ -132,7 +137,7 @@ class SinkhornUnbalanced {
     detail::LeastError least;
     // Workspace.
     VectorX<S> g, soft_f, soft_g, next_g, on;
-    detail::RowSums<S> rows;
+    typename Transform::Workspace space;
     detail::Anderson<S> anderson;
     // Written by finish.
     detail::UnbalancedAnswer<S> answer;
@@ -141,8 +146,8 @@ class SinkhornUnbalanced {
   SinkhornUnbalanced(C cost, Eigen::Ref<VectorX<S> const> const& a,
                      Eigen::Ref<VectorX<S> const> const& b, SinkhornUnbalancedOptions options,
                      Potentials<S> start = {})
-      : problem_("sinkhorn_unbalanced", cost, a, b, options),
-        transform_(std::move(cost), options.parallel),
+      : transform_(std::move(cost), options.parallel),
+        problem_("sinkhorn_unbalanced", transform_, a, b, options),
         options_(std::move(options)),
         start_(std::move(start)),
         annealing_(problem_.epsilon, options_.annealing, problem_.largest_cost) {
@@ -165,7 +170,7 @@ class SinkhornUnbalanced {
     problem_.switch_off(state.f);
     state.kept_f = state.f;
     state.kept_g = state.g;
-    state.rows = transform_.workspace();
+    state.space = transform_.workspace();
     if (options_.acceleration == Acceleration::anderson) {
       state.anderson = detail::Anderson<S>(problem_.n(), 10);
     }
@@ -183,7 +188,7 @@ class SinkhornUnbalanced {
   [[nodiscard]] Status finish(State& state, Status status) const {
     bool const converged = status == Status::converged;
     state.answer = problem_.answer(transform_, converged ? state.f : state.kept_f,
-                                   converged ? state.g : state.kept_g, state.rows);
+                                   converged ? state.g : state.kept_g, state.space);
     if (status == Status::infeasible || status == Status::non_finite) return status;
     state.error = state.answer.marginal_error;
     if (converged && !(state.error <= problem_.tolerance)) return Status::precision_limit;
@@ -223,7 +228,7 @@ class SinkhornUnbalanced {
     Wide const epsilon = at.epsilon;
     detail::Price const &a = problem_.price_a, &b = problem_.price_b;
     S const damping = S(b.damping(epsilon));
-    transform_.both(at, state.f, problem_.w, problem_.v, state.rows, state.soft_g, state.next_g,
+    transform_.both(at, state.f, problem_.w, problem_.v, state.space, state.soft_g, state.next_g,
                     state.soft_f, [&](S t) { return damping * t; });
     ++state.iterations;
     ++state.steps;
@@ -302,8 +307,8 @@ class SinkhornUnbalanced {
            state.error <= 64 * problem_.rounding_floor(state.kept_f, state.kept_g);
   }
 
+  Transform transform_;
   detail::UnbalancedProblem<S> problem_;
-  detail::SoftTransform<C> transform_;
   SinkhornUnbalancedOptions options_;
   Potentials<S> start_;
   detail::Annealing<S> annealing_;
@@ -342,6 +347,23 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
         }
         return r;
       });
+}
+
+/// The same on a grid, with the separable transforms of grid.hpp. The cost is copied.
+///
+///     auto const cost = monge::ot::grid_cost({height, width});        // in pixels squared
+///     auto r = monge::ot::sinkhorn_unbalanced(cost, a, b, {.epsilon = 4, .rho_a = 50, .rho_b =
+///     50});
+template <RealScalar S, VectorLike<GridCost<S>> A, VectorLike<GridCost<S>> B,
+          Observer Watch = Unobserved>
+[[nodiscard]] SinkhornUnbalancedResult<S> sinkhorn_unbalanced(
+    GridCost<S> const& cost, A const& a, B const& b, SinkhornUnbalancedOptions const& options,
+    Potentials<S> const& start = {}, Watch&& observer = {}) {
+  SinkhornUnbalanced<GridCost<S>> const method(cost, detail::as_column(a), detail::as_column(b),
+                                               options, start);
+  return method.result(iterate(method,
+                               {options.max_iterations, options.max_seconds, options.observe_every},
+                               std::forward<Watch>(observer)));
 }
 
 /// The derivatives of regularised_cost with respect to a and b, zero weights included. If both rho

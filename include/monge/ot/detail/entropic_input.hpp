@@ -125,15 +125,13 @@ struct Strength {
   CostScale scale;
 };
 
-/// Checks the three; an unset tolerance is 1e-9 (float: 1e-5) or the rounding error of the
-/// exponent.
-template <CostOperator C>
-Strength checked_strength(std::string_view function, C const& cost, std::optional<double> epsilon,
-                          std::optional<double> tolerance) {
-  using S = scalar_t<C>;
+/// Checks epsilon and the tolerance for a cost of the given scale; an unset tolerance is 1e-9
+/// (float: 1e-5) or the rounding error of the exponent.
+template <RealScalar S>
+Strength strength_at(std::string_view function, CostScale const& scale,
+                     std::optional<double> epsilon, std::optional<double> tolerance) {
   if (epsilon) require_positive(function, "epsilon", *epsilon);
   if (tolerance) require_nonnegative(function, "tolerance", *tolerance);
-  CostScale const scale = checked_scale(function, cost);
   require(epsilon.has_value(), function,
           ": epsilon is not set; it is in units of the cost, and 0.05 * mean cost = ",
           0.05 * scale.mean, " is a good start");
@@ -143,6 +141,13 @@ Strength checked_strength(std::string_view function, C const& cost, std::optiona
   double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
   double const rounding = double(unit_roundoff<S>) * scale.largest / *epsilon;
   return {*epsilon, tolerance.value_or(std::max(usual, rounding)), scale};
+}
+
+/// Checks all three.
+template <CostOperator C>
+Strength checked_strength(std::string_view function, C const& cost, std::optional<double> epsilon,
+                          std::optional<double> tolerance) {
+  return strength_at<scalar_t<C>>(function, checked_scale(function, cost), epsilon, tolerance);
 }
 
 /// Weights over their mass; those below the normal range become zero.

@@ -127,17 +127,23 @@ void accumulate_entries(SparseCost<S> const& cost, RowSums<S>& rows, Parallel co
   for (Index chunk = 1; chunk < rows.columns.count; ++chunk) rows.total += rows.partial.col(chunk);
 }
 
-template <RealScalar S>
-void soft_rows(SparseCost<S> const& cost, Blur<S> at, VectorX<S> const& g, VectorX<S> const& v,
-               RowSums<S>& rows, Parallel const& parallel, VectorX<S>& soft) {
-  soft.setConstant(std::numeric_limits<S>::infinity());
+template <RealScalar S, class TakesPart>
+void hard_rows(SparseCost<S> const& cost, VectorX<S> const& g, TakesPart&& takes_part, RowSums<S>&,
+               Parallel const&, VectorX<S>& hard) {
+  hard.setConstant(std::numeric_limits<S>::infinity());
   for (Index j = 0; j < cost.cols(); ++j) {
-    if (!(v(j) > 0)) continue;
+    if (!takes_part(j)) continue;
     for (Index k = cost.begin(j); k < cost.begin(j + 1); ++k) {
-      S& least = soft(cost.row()[k]);
+      S& least = hard(cost.row()[k]);
       least = std::min(least, cost.value()[k] - g(j));
     }
   }
+}
+
+template <RealScalar S>
+void soft_rows(SparseCost<S> const& cost, Blur<S> at, VectorX<S> const& g, VectorX<S> const& v,
+               RowSums<S>& rows, Parallel const& parallel, VectorX<S>& soft) {
+  hard_rows(cost, g, [&](Index j) { return v(j) > 0; }, rows, parallel, soft);
   accumulate_entries(cost, rows, parallel, [&](Index j, int, S* e) {
     if (!(v(j) > 0)) return wide_t<S>(0);
     column_sum(cost, at, soft, v, g(j), j, e, static_cast<S*>(nullptr));

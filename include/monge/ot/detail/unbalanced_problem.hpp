@@ -4,16 +4,36 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <concepts>
 #include <limits>
 #include <string_view>
 
+#include <monge/core/exp.hpp>
 #include <monge/core/require.hpp>
+#include <monge/core/simd.hpp>
 #include <monge/ot/cost.hpp>
 #include <monge/ot/detail/entropic_problem.hpp>
 #include <monge/ot/detail/soft_transform.hpp>
 
 namespace monge::ot::detail {
+
+/// exp(x) - 1 of every lane for e = exp(x), to a few units in the last place: near 0 by what exp
+/// adds to 1 there.
+template <RealScalar S>
+simd::pack_t<S> expm1_pack(simd::pack_t<S> const& x, simd::pack_t<S> const& e) {
+  if constexpr (std::same_as<S, float> || std::same_as<S, double>) {
+    simd::pack_t<S> const x2 = x * x;
+    simd::pack_t<S> const near = x + x2 * ExpConstants<S>::polynomial(x, x2);
+    return x2 < S(0.1) ? near : e - S(1);
+  } else {
+    return std::expm1(x);
+  }
+}
+
+/// Points that are handled at once.
+inline constexpr Index price_width = 256;
 
 /// The penalty rho KL(. | weights); infinite: a constraint.
 struct Price {
@@ -34,6 +54,26 @@ struct Price {
   template <class Wide>
   [[nodiscard]] Wide conjugate(Wide p) const {
     return finite() ? -Wide(rho) * std::expm1(-p / Wide(rho)) : p;
+  }
+  /// Both, of price_width potentials; one that is infinite keeps nothing.
+  template <class Wide>
+  void both(std::array<Wide, price_width> const& p, std::array<Wide, price_width>& kept,
+            std::array<Wide, price_width>& conjugate) const {
+    if (!finite()) {
+      for (std::size_t k = 0; k < p.size(); ++k) {
+        kept[k] = std::isfinite(p[k]) ? Wide(1) : Wide(0);
+        conjugate[k] = std::isfinite(p[k]) ? p[k] : Wide(0);
+      }
+      return;
+    }
+    for (std::size_t k = 0; k < p.size(); ++k) {
+      kept[k] = std::isfinite(p[k]) ? -p[k] / Wide(rho) : -std::numeric_limits<Wide>::infinity();
+    }
+    for (std::size_t k = 0; k < p.size(); k += simd::lanes<Wide>) {
+      simd::pack_t<Wide> const x = simd::load(kept.data() + k), e = exp_pack<Wide>(x);
+      simd::store<Wide>(kept.data() + k, e);
+      simd::store<Wide>(conjugate.data() + k, expm1_pack<Wide>(x, e) * Wide(-rho));
+    }
   }
 };
 
@@ -96,20 +136,21 @@ struct UnbalancedProblem {
   double largest_cost = 0;
   Shape cost{};  // for messages
 
-  template <CostOperator C, class Options>
-  UnbalancedProblem(std::string_view function, C const& operand, VectorX<S> a_, VectorX<S> b_,
-                    Options const& options)
+  /// `transform`: a SoftTransform, or what stands in for it.
+  template <class Transform, class Options>
+  UnbalancedProblem(std::string_view function, Transform const& transform, VectorX<S> a_,
+                    VectorX<S> b_, Options const& options)
       : a(std::move(a_)),
         b(std::move(b_)),
         price_a{options.rho_a},
         price_b{options.rho_b},
-        cost(shape(operand)) {
+        cost(shape(transform.cost())) {
     check_unbalanced<S>(function, cost, a, b, options.rho_a, options.rho_b);
     mass = std::sqrt(a.template cast<Wide>().sum()) * std::sqrt(b.template cast<Wide>().sum());
     w = normalised(a, mass);
     v = normalised(b, mass);
     Strength const strength =
-        checked_strength(function, operand, options.epsilon, options.tolerance);
+        strength_at<S>(function, transform.scale(function), options.epsilon, options.tolerance);
     epsilon = strength.epsilon;
     tolerance = strength.tolerance;
     largest_cost = strength.scale.largest;
@@ -144,25 +185,34 @@ struct UnbalancedProblem {
   [[nodiscard]] UnbalancedRows row_error(Wide at_epsilon, VectorX<S> const& f,
                                          VectorX<S> const& soft_f, VectorX<S> const& g) const {
     Wide error = 0, moved = 0, dual = 0;
-    auto const lost = [](Price price, Wide weight) {
-      return price.finite() ? weight * Wide(price.rho) : Wide(0);
-    };
-    for (Index i = 0; i < n(); ++i) {
-      Wide const weight = Wide(w(i));
-      if (!(weight > 0)) continue;
-      if (!std::isfinite(f(i))) {
-        dual += lost(price_a, weight);
-        continue;
+    std::array<Wide, price_width> p, kept, conjugate, ratio;
+    Wide const off = -std::numeric_limits<Wide>::infinity();
+    for (Index first = 0; first < n(); first += price_width) {
+      Index const count = std::min(price_width, n() - first);
+      p.fill(0);
+      for (Index k = 0; k < count; ++k) {
+        Index const i = first + k;
+        p[std::size_t(k)] = w(i) > 0 ? Wide(f(i)) : Wide(0);
+        bool const on = w(i) > 0 && std::isfinite(f(i));
+        ratio[std::size_t(k)] = on ? (Wide(f(i)) - Wide(soft_f(i))) / at_epsilon : off;
       }
-      Wide const sum = weight * std::exp((Wide(f(i)) - Wide(soft_f(i))) / at_epsilon);
-      moved += sum;
-      error += std::abs(sum - weight * price_a.kept(Wide(f(i))));
-      dual += weight * price_a.conjugate(Wide(f(i)));
+      price_a.both(p, kept, conjugate);
+      monge::exp(ratio.data(), ratio.data(), count);
+      for (Index k = 0; k < count; ++k) {
+        Wide const weight = Wide(w(first + k)), sum = weight * ratio[std::size_t(k)];
+        moved += sum;
+        error += std::abs(sum - weight * kept[std::size_t(k)]);
+        dual += weight * conjugate[std::size_t(k)];
+      }
     }
-    for (Index j = 0; j < m(); ++j) {
-      Wide const weight = Wide(v(j));
-      if (!(weight > 0)) continue;
-      dual += std::isfinite(g(j)) ? weight * price_b.conjugate(Wide(g(j))) : lost(price_b, weight);
+    for (Index first = 0; first < m(); first += price_width) {
+      Index const count = std::min(price_width, m() - first);
+      p.fill(0);
+      for (Index k = 0; k < count; ++k) {
+        p[std::size_t(k)] = v(first + k) > 0 ? Wide(g(first + k)) : Wide(0);
+      }
+      price_b.both(p, kept, conjugate);
+      for (Index k = 0; k < count; ++k) dual += Wide(v(first + k)) * conjugate[std::size_t(k)];
     }
     return {error > 0 ? double(error / moved) : double(error), double(moved),
             double(dual - at_epsilon * (moved - 1))};
@@ -185,9 +235,9 @@ struct UnbalancedProblem {
 
   /// Measures the plan of (f, g), fills in the potentials that take no part, and in the balanced
   /// case shifts to the gauge <a, f> = <b, g>.
-  template <CostOperator C>
-  [[nodiscard]] UnbalancedAnswer<S> answer(SoftTransform<C> const& transform, VectorX<S> f,
-                                           VectorX<S> g, RowSums<S>& rows) const {
+  template <class Transform>
+  [[nodiscard]] UnbalancedAnswer<S> answer(Transform const& transform, VectorX<S> f, VectorX<S> g,
+                                           typename Transform::Workspace& space) const {
     Blur<S> const blur(epsilon);
     S const off = std::numeric_limits<S>::infinity();
     for (Index j = 0; j < m(); ++j) {
@@ -201,15 +251,15 @@ struct UnbalancedProblem {
       g.array() -= S(shift / 2);
     }
     UnbalancedAnswer<S> x;
-    measure(transform, blur, f, g, rows, x);
+    measure(transform, blur, f, g, space, x);
     // Points that take no part: soft transforms where a partner is, else a potential that writes
     // the weight off.
     VectorX<S> soft_f = VectorX<S>::Zero(n()), soft_g = VectorX<S>::Zero(m());
     bool const all = (f.array() > -off).all() && (g.array() > -off).all();
     if (!all) {
       transform.rows(blur, (g.array() > -off).select(g.array(), S(0)).matrix(),
-                     (g.array() > -off).select(v.array(), S(0)).matrix(), rows, soft_f);
-      transform.columns(blur, f, w, rows, soft_g);
+                     (g.array() > -off).select(v.array(), S(0)).matrix(), space, soft_f);
+      transform.columns(blur, f, w, space, soft_g);
     }
     auto const fill = [&](VectorX<S>& p, VectorX<S> const& soft, Price price) {
       for (Index i = 0; i < p.size(); ++i) {
@@ -229,11 +279,11 @@ struct UnbalancedProblem {
 
  private:
   /// Both marginals, <C, P> and the values of primal and dual in one read of the cost.
-  template <CostOperator C>
-  void measure(SoftTransform<C> const& transform, Blur<S> blur, VectorX<S> const& f,
-               VectorX<S> const& g, RowSums<S>& rows, UnbalancedAnswer<S>& x) const {
-    VectorX<Wide> column(m()), paid(m());
-    measure_plan(transform.cost(), blur, f, g, w, v, rows, transform.parallel(), column, paid);
+  template <class Transform>
+  void measure(Transform const& transform, Blur<S> blur, VectorX<S> const& f, VectorX<S> const& g,
+               typename Transform::Workspace& space, UnbalancedAnswer<S>& x) const {
+    VectorX<Wide> row(n()), column(m()), paid(m());
+    transform.measure(blur, f, g, w, v, space, row, column, paid);
     x.rows.resize(n());
     x.cols.resize(m());
     Wide linear = 0, dual = 0, penalty = 0, error = 0, moved = 0, spent = 0;
@@ -257,7 +307,7 @@ struct UnbalancedProblem {
         }
       }
     };
-    side(price_a, w, f, rows.total, x.rows);
+    side(price_a, w, f, row, x.rows);
     side(price_b, v, g, column, x.cols);
     for (Index j = 0; j < m(); ++j) {
       if (!(v(j) > 0)) continue;

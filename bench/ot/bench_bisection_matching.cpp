@@ -7,9 +7,9 @@
 
 #include <benchmark/benchmark.h>
 #include <cmath>
-#include <cstdint>
 #include <numbers>
 
+#include "support/streams.hpp"
 #include <monge/ot/assignment.hpp>
 #include <monge/ot/bisection_matching.hpp>
 
@@ -18,18 +18,7 @@ namespace {
 using monge::Index;
 using monge::MatrixX;
 
-// Words of splitmix64, their upper 53 bits.
-MatrixX<double> uniform(Index rows, Index columns, std::uint64_t seed) {
-  MatrixX<double> matrix(rows, columns);
-  for (Index k = 0; k < matrix.size(); ++k) {
-    std::uint64_t z = seed + std::uint64_t(k + 1) * 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    z ^= z >> 31;
-    matrix(k) = double(z >> 11) * 0x1p-53;
-  }
-  return matrix;
-}
+constexpr auto uniform = bench::splitmix;
 
 enum Family { same, warped, ring, space };
 

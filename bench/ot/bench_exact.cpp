@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "support/streams.hpp"
 #include <monge/ot/exact.hpp>
 
 #if __has_include(<lemon/network_simplex.h>)
@@ -27,15 +28,7 @@ using monge::Index;
 using monge::MatrixX;
 using monge::VectorX;
 
-// The stream that bench/peers/ot_exact.py makes as well.
-MatrixX<double> uniform(Index rows, Index columns, std::uint64_t state) {
-  MatrixX<double> matrix(rows, columns);
-  for (Index k = 0; k < matrix.size(); ++k) {
-    state = state * 48271 % 2147483647;
-    matrix(k) = double(state) / 2147483647;
-  }
-  return matrix;
-}
+using bench::uniform;
 
 enum Family { plane, clustered, space, high, random_costs };
 

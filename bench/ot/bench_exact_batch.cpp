@@ -5,9 +5,9 @@
 #include <Eigen/Core>
 
 #include <benchmark/benchmark.h>
-#include <cstdint>
 #include <vector>
 
+#include "support/streams.hpp"
 #include <monge/core/threads.hpp>
 #include <monge/ot/exact_batch.hpp>
 
@@ -19,28 +19,12 @@ using monge::VectorX;
 
 constexpr Index n = 100, problems = 1000;
 
-// The stream that bench/peers/ot_exact_batch.py makes as well; it runs on from problem to problem.
-class Stream {
- public:
-  MatrixX<double> matrix(Index rows, Index columns) {
-    MatrixX<double> result(rows, columns);
-    for (double& x : result.reshaped()) {
-      state_ = state_ * 48271 % 2147483647;
-      x = double(state_) / 2147483647;
-    }
-    return result;
-  }
-
- private:
-  std::uint64_t state_ = 1;
-};
-
 struct Problems {
   std::vector<MatrixX<double>> costs;
   std::vector<VectorX<double>> a, b;
 
   Problems(bool plane, bool general) {
-    Stream stream;
+    bench::Lehmer stream(1);
     for (Index k = 0; k < problems; ++k) {
       if (plane) {
         MatrixX<double> const X = stream.matrix(2, n), Y = stream.matrix(2, n);
@@ -77,7 +61,7 @@ void batch(benchmark::State& state, bool plane, bool general) {
 
 /// The same problems as pairs of clouds: the cost matrices are made on the way.
 void pairwise(benchmark::State& state) {
-  Stream stream;
+  bench::Lehmer stream(1);
   std::vector<MatrixX<double>> X, Y;
   for (Index k = 0; k < 32; ++k) {
     X.push_back(stream.matrix(2, n));

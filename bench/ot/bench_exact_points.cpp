@@ -9,6 +9,7 @@
 #include <benchmark/benchmark.h>
 #include <cstdint>
 
+#include "support/streams.hpp"
 #include <monge/ot/exact_points.hpp>
 
 namespace {
@@ -18,15 +19,7 @@ using monge::MatrixX;
 using monge::VectorX;
 using monge::ot::ExactRoad;
 
-// The stream that bench/peers/ot_exact_points.py makes as well.
-MatrixX<double> uniform(Index rows, Index columns, std::uint64_t state) {
-  MatrixX<double> matrix(rows, columns);
-  for (Index k = 0; k < matrix.size(); ++k) {
-    state = state * 48271 % 2147483647;
-    matrix(k) = double(state) / 2147483647;
-  }
-  return matrix;
-}
+using bench::uniform;
 
 enum Family { boxes, clusters };
 enum Weights { equal, general };

@@ -6,9 +6,9 @@
 #include <Eigen/SparseCore>
 
 #include <benchmark/benchmark.h>
-#include <cstdint>
 #include <vector>
 
+#include "support/streams.hpp"
 #include <monge/ot/exact_sparse.hpp>
 
 namespace {
@@ -17,22 +17,9 @@ using monge::Index;
 using monge::VectorX;
 using Graph = Eigen::SparseMatrix<double>;
 
-// The stream that bench/peers/ot_exact_sparse.py makes as well.
-class Stream {
- public:
-  explicit Stream(std::uint64_t seed) : state_(seed) {}
-  double next() {
-    state_ = state_ * 48271 % 2147483647;
-    return double(state_) / 2147483647;
-  }
-
- private:
-  std::uint64_t state_;
-};
-
 /// Row i may send to column i, which costs at most 1, and to `arcs` - 1 random others.
 Graph random_graph(Index n, Index arcs) {
-  Stream stream(3);
+  bench::Lehmer stream(3);
   std::vector<Eigen::Triplet<double>> entries;
   for (int i = 0; i < n; ++i) {
     for (Index k = 0; k < arcs; ++k) {
@@ -52,7 +39,7 @@ void random(benchmark::State& state, Index arcs, Weights kind) {
   Graph const cost = random_graph(n, arcs);
   VectorX<double> a = VectorX<double>::Ones(n);
   if (kind == general) {
-    Stream stream(4);
+    bench::Lehmer stream(4);
     for (double& x : a) x = stream.next() + 0.01;
   }
   a /= a.sum();

@@ -7,9 +7,9 @@
 #include <Eigen/Core>
 
 #include <benchmark/benchmark.h>
-#include <cstdint>
 #include <vector>
 
+#include "support/streams.hpp"
 #include <monge/core/threads.hpp>
 #include <monge/ot/entropic.hpp>
 #include <monge/ot/sinkhorn_batch.hpp>
@@ -24,17 +24,9 @@ struct Problems {
   VectorX<S> w;
 
   Problems(Index n, Index count) : w(VectorX<S>::Constant(n, S(1) / S(n))) {
-    std::uint64_t state = 1;  // the stream of the peer script
-    auto const points = [&] {
-      MatrixX<double> X(2, n);
-      for (double& x : X.reshaped()) {
-        state = state * 48271 % 2147483647;
-        x = double(state) / 2147483647;
-      }
-      return X;
-    };
+    bench::Lehmer stream(1);
     for (Index k = 0; k < count; ++k) {
-      MatrixX<double> const X = points(), Y = points();
+      MatrixX<double> const X = stream.matrix(2, n), Y = stream.matrix(2, n);
       MatrixX<double> const C = ot::cost_matrix(X, Y, ot::squared_euclidean{});
       costs.push_back((C / C.maxCoeff()).template cast<S>());
     }

@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "support/streams.hpp"
 #include <monge/ot/sinkhorn.hpp>
 #include <monge/ot/sinkhorn_newton.hpp>
 
@@ -34,17 +35,9 @@ struct Problem {
 
 VectorX<double> uniform(Index n) { return VectorX<double>::Constant(n, 1.0 / double(n)); }
 
-/// Uniform in [0, 1): entry i + j n is that number of a splitmix64 stream.
+/// Uniform in [0, 1).
 Problem assignment(Index n, std::uint64_t seed) {
-  Problem p{MatrixX<double>(n, n), uniform(n), uniform(n)};
-  for (Index k = 0; k < n * n; ++k) {
-    std::uint64_t z = std::uint64_t(k + 1) * 0x9E3779B97F4A7C15ULL + seed;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
-    z ^= z >> 31;
-    p.C.data()[k] = double(z >> 11) * 0x1p-53;
-  }
-  return p;
+  return {bench::splitmix(n, n, seed), uniform(n), uniform(n)};
 }
 
 Problem plane(Index n) {

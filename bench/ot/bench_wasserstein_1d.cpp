@@ -13,6 +13,7 @@
 #include <numbers>
 #include <vector>
 
+#include "support/streams.hpp"
 #include <monge/ot/wasserstein_1d.hpp>
 
 namespace {
@@ -21,15 +22,7 @@ using monge::Index;
 using monge::VectorX;
 using monge::ot::Answer1d;
 
-// The stream that bench/peers/ot_wasserstein_1d.py makes as well.
-VectorX<double> uniform(Index n, std::uint64_t state) {
-  VectorX<double> u(n);
-  for (Index k = 0; k < n; ++k) {
-    state = state * 48271 % 2147483647;
-    u(k) = double(state) / 2147483647;
-  }
-  return u;
-}
+using bench::uniform;
 
 VectorX<double> normal(Index n, std::uint64_t seed) {
   VectorX<double> const u = uniform(2 * n, seed);

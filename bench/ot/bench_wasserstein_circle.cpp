@@ -6,8 +6,8 @@
 #include <Eigen/Core>
 
 #include <benchmark/benchmark.h>
-#include <cstdint>
 
+#include "support/streams.hpp"
 #include <monge/ot/wasserstein_circle.hpp>
 
 namespace {
@@ -16,15 +16,7 @@ using monge::Index;
 using monge::VectorX;
 using monge::ot::Answer1d;
 
-// The stream that bench/peers/ot_wasserstein_circle.py makes as well.
-VectorX<double> uniform(Index n, std::uint64_t state) {
-  VectorX<double> u(n);
-  for (Index k = 0; k < n; ++k) {
-    state = state * 48271 % 2147483647;
-    u(k) = double(state) / 2147483647;
-  }
-  return u;
-}
+using bench::uniform;
 
 enum Kind { matched, unequal, general };
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "support/streams.hpp"
 #include <monge/spd/barycenter.hpp>
 
 namespace {
@@ -17,15 +18,7 @@ using Eigen::MatrixXd;
 using Eigen::VectorXd;
 using monge::Index;
 
-// The stream that bench/peers/spd.py makes as well.
-MatrixXd uniform(Index n, std::uint64_t state) {
-  MatrixXd matrix(n, n);
-  for (Index k = 0; k < matrix.size(); ++k) {
-    state = state * 48271 % 2147483647;
-    matrix(k) = double(state) / 2147483647 - 0.5;
-  }
-  return matrix;
-}
+MatrixXd uniform(Index n, std::uint64_t seed) { return bench::uniform(n, n, seed).array() - 0.5; }
 MatrixXd covariance(Index n, std::uint64_t seed) {
   MatrixXd const G = uniform(n, seed);
   MatrixXd const A = G * G.transpose() + 0.01 * MatrixXd::Identity(n, n);

@@ -214,23 +214,7 @@ TEST_CASE("exact_points: a run that is copied and resumed has the bits of one th
   monge::ot::ExactPoints const method(point_cloud(X, Y, squared_euclidean{}), a, b);
   auto const whole = method.result(monge::iterate(method, {.max_iterations = 1000000}));
   require_optimal<double>(costs(X, Y, squared_euclidean{}), a, b, whole);
-  auto state = method.init();
-  Index steps = 0;
-  for (Status status = Status::running; status == Status::running;) {
-    auto copy = state;
-    static_cast<void>(method.advance(state, 3));  // what happens here is forgotten
-    auto const burst = method.advance(copy, 7);
-    state = copy;
-    steps += burst.steps;
-    status = burst.status;
-    if (steps % 70 == 0) static_cast<void>(method.finish(copy, Status::time_limit));
-  }
-  REQUIRE(method.finish(state, Status::converged) == Status::converged);
-  auto const r = method.result({state, Status::converged, {}});
-  REQUIRE(r.iterations == whole.iterations);
-  REQUIRE(r.transport_cost == whole.transport_cost);
-  REQUIRE((r.f.array() == whole.f.array()).all());
-  REQUIRE(MatrixXd(r.plan) == MatrixXd(whole.plan));
+  support::require_resumable(method, whole);
 }
 
 TEST_CASE("exact_points: a plan is a start, and a poor one does no harm", "[exact_points]") {

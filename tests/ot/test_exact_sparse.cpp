@@ -362,24 +362,7 @@ TEST_CASE("exact_sparse: a run that is copied and resumed has the bits of one th
   Problem const p(200, 180, 700, 30, 8);
   auto const whole = exact(p.C, p.a, p.b);
   monge::ot::ExactSparse<double> const method(p.C, p.a, p.b);
-  auto state = method.init();
-  Index steps = 0;
-  for (Status status = Status::running; status == Status::running;) {
-    auto copy = state;
-    static_cast<void>(method.advance(state, 3));  // what happens here is forgotten
-    auto const burst = method.advance(copy, 7);
-    state = copy;
-    steps += burst.steps;
-    status = burst.status;
-    if (steps == 70) static_cast<void>(method.finish(copy, Status::time_limit));
-  }
-  REQUIRE(method.finish(state, Status::converged) == Status::converged);
-  REQUIRE(steps == whole.iterations);
-  auto const r = method.result({state, Status::converged, {}});
-  REQUIRE(r.iterations == steps);
-  REQUIRE(r.transport_cost == whole.transport_cost);
-  REQUIRE((r.f.array() == whole.f.array()).all());
-  REQUIRE(MatrixXd(r.plan) == MatrixXd(whole.plan));
+  REQUIRE(support::require_resumable(method, whole) == whole.iterations);
 
   auto fresh = method.init();
   static_cast<void>(method.advance(fresh, 1));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/entropic.hpp"
 #include "support/problems.hpp"
 #include "support/throws.hpp"
 #include <monge/core/threads.hpp>
@@ -11,10 +12,10 @@ using namespace monge;
 
 namespace {
 
+using support::largest;
+
 using Matrix = Eigen::MatrixXd;
 using Vector = Eigen::VectorXd;
-
-double largest(Matrix const& difference) { return difference.cwiseAbs().maxCoeff(); }
 
 /// All entries of an operator.
 template <class C>

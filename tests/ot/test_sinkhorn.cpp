@@ -6,6 +6,7 @@
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/entropic.hpp"
 #include "support/problems.hpp"
 #include "support/throws.hpp"
 #include <monge/core/threads.hpp>
@@ -19,6 +20,8 @@ using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
 namespace {
+
+using support::check_identical, support::same;
 
 struct Problem {
   MatrixXd C;
@@ -54,18 +57,6 @@ double objective(Problem const& p, MatrixXd const& P, double epsilon) {
     }
   }
   return value;
-}
-
-bool same(VectorXd const& x, VectorXd const& y) { return (x.array() == y.array()).all(); }
-
-template <class R>
-void check_identical(R const& x, R const& y) {
-  CHECK(same(x.f, y.f));
-  CHECK(same(x.g, y.g));
-  CHECK(x.iterations == y.iterations);
-  CHECK(x.status == y.status);
-  CHECK(x.transport_cost == y.transport_cost);
-  CHECK(x.marginal_error == y.marginal_error);
 }
 
 }  // namespace

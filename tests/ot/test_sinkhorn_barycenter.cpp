@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "support/catch.hpp"
+#include "support/entropic.hpp"
 #include "support/problems.hpp"
 #include "support/throws.hpp"
 #include <monge/core/threads.hpp>
@@ -9,12 +10,13 @@ using namespace monge;
 
 namespace {
 
+using support::largest;
+
 using Matrix = Eigen::MatrixXd;
 using Vector = Eigen::VectorXd;
 using Options = ot::SinkhornBarycenterOptions;
 using ot::sinkhorn_barycenter;
 
-double largest(Matrix const& difference) { return difference.cwiseAbs().maxCoeff(); }
 double spread(Vector const& x) { return x.maxCoeff() - x.minCoeff(); }
 
 constexpr Index points = 161;

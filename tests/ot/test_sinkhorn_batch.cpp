@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/entropic.hpp"
 #include "support/problems.hpp"
 #include "support/throws.hpp"
 #include <monge/core/threads.hpp>
@@ -16,6 +17,8 @@ using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
 namespace {
+
+using support::check_identical;
 
 MatrixXd plane(Index n, Index m, std::uint64_t seed) {
   return ot::cost_matrix(support::points(2, n, seed), support::points(2, m, seed + 100),
@@ -45,20 +48,6 @@ double marginal_error(C const& cost, R const& r) {
   return ((P.rowwise().sum() - a).template lpNorm<1>() +
           (P.colwise().sum().transpose() - b).template lpNorm<1>()) /
          a.sum();
-}
-
-bool same(VectorXd const& x, VectorXd const& y) {
-  return x.size() == y.size() && (x.array() == y.array()).all();
-}
-
-template <class R>
-void check_identical(R const& x, R const& y) {
-  CHECK(same(x.f, y.f));
-  CHECK(same(x.g, y.g));
-  CHECK(x.iterations == y.iterations);
-  CHECK(x.status == y.status);
-  CHECK(x.transport_cost == y.transport_cost);
-  CHECK(x.marginal_error == y.marginal_error);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "support/catch.hpp"
+#include "support/entropic.hpp"
 #include "support/problems.hpp"
 #include "support/throws.hpp"
 #include <monge/core/threads.hpp>
@@ -11,13 +12,13 @@ using namespace monge;
 
 namespace {
 
+using support::largest;
+
 using Matrix = Eigen::MatrixXd;
 using Vector = Eigen::VectorXd;
 using Options = ot::SinkhornDivergenceOptions;
 using ot::sinkhorn_divergence;
 constexpr ot::squared_euclidean squared;
-
-double largest(Matrix const& difference) { return difference.cwiseAbs().maxCoeff(); }
 
 struct Clouds {
   Matrix X = support::points(2, 14, 1),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "support/catch.hpp"
+#include "support/entropic.hpp"
 #include "support/problems.hpp"
 #include "support/throws.hpp"
 #include <monge/core/threads.hpp>
@@ -9,6 +10,8 @@
 using namespace monge;
 
 namespace {
+
+using support::largest;
 
 using Matrix = Eigen::MatrixXd;
 using Vector = Eigen::VectorXd;
@@ -50,8 +53,6 @@ struct Problem {
     return ot::plan(C + h * direction.cost, moved(h));
   }
 };
-
-double largest(Matrix const& difference) { return difference.cwiseAbs().maxCoeff(); }
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "support/catch.hpp"
+#include "support/entropic.hpp"
 #include "support/problems.hpp"
 #include "support/throws.hpp"
 #include <monge/core/threads.hpp>
@@ -14,6 +15,8 @@ using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
 namespace {
+
+using support::same;
 
 struct Problem {
   MatrixXd C;
@@ -29,8 +32,6 @@ Problem clouds(Index n, Index m, std::uint64_t seed = 1) {
 double marginal_error(MatrixXd const& P, VectorXd const& a, VectorXd const& b) {
   return (P.rowwise().sum() - a).lpNorm<1>() + (P.colwise().sum().transpose() - b).lpNorm<1>();
 }
-
-bool same(VectorXd const& x, VectorXd const& y) { return (x.array() == y.array()).all(); }
 
 }  // namespace
 

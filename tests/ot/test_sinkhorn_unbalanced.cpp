@@ -5,6 +5,7 @@
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/entropic.hpp"
 #include "support/problems.hpp"
 #include "support/throws.hpp"
 #include <monge/core/threads.hpp>
@@ -16,11 +17,11 @@ using namespace monge;
 
 namespace {
 
+using support::largest;
+
 using Matrix = Eigen::MatrixXd;
 using Vector = Eigen::VectorXd;
 using Options = ot::SinkhornUnbalancedOptions;
-
-double largest(Matrix const& difference) { return difference.cwiseAbs().maxCoeff(); }
 
 /// The largest derivative of the objective with respect to log P, relative to epsilon: 0 at the
 /// optimum, where both rho are finite.

@@ -5,6 +5,7 @@
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/entropic.hpp"
 #include "support/problems.hpp"
 #include "support/throws.hpp"
 #include <monge/core/threads.hpp>
@@ -15,12 +16,12 @@ using namespace monge;
 
 namespace {
 
+using support::check_equal, support::largest;
+
 using Matrix = Eigen::MatrixXd;
 using Vector = Eigen::VectorXd;
 using Options = ot::SinkhornUnbalancedOptions;
 using Result = ot::SinkhornUnbalancedResult<double>;
-
-double largest(Matrix const& difference) { return difference.cwiseAbs().maxCoeff(); }
 
 /// All entries, from the axes and not from the operator.
 Matrix dense(ot::GridCost<double> const& cost) {
@@ -53,19 +54,6 @@ struct Problem {
 Problem plane() { return Problem({support::matrix(7, 9, 1), support::matrix(6, 5, 2, -0.3, 1)}); }
 Problem space() {
   return Problem({support::matrix(4, 5, 1), support::matrix(3, 3, 2), support::matrix(5, 2, 3)});
-}
-
-void check_equal(Result const& r, Result const& dense, double accuracy) {
-  REQUIRE(r.converged());
-  REQUIRE(dense.converged());
-  CHECK(largest(r.f - dense.f) <= accuracy);
-  CHECK(largest(r.g - dense.g) <= accuracy);
-  CHECK(largest(r.rows - dense.rows) <= accuracy);
-  CHECK(largest(r.cols - dense.cols) <= accuracy);
-  CHECK(std::abs(r.transport_cost - dense.transport_cost) <= accuracy);
-  CHECK(std::abs(r.transported_mass - dense.transported_mass) <= accuracy);
-  CHECK(std::abs(r.regularised_cost - dense.regularised_cost) <= accuracy);
-  CHECK(std::abs(r.dual_value - dense.dual_value) <= accuracy);
 }
 
 }  // namespace

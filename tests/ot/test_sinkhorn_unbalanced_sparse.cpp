@@ -8,6 +8,7 @@
 
 #include "support/allocations.hpp"
 #include "support/catch.hpp"
+#include "support/entropic.hpp"
 #include "support/problems.hpp"
 #include "support/throws.hpp"
 #include <monge/core/threads.hpp>
@@ -22,7 +23,7 @@ using Options = ot::SinkhornUnbalancedOptions;
 
 namespace {
 
-double largest(MatrixXd const& difference) { return difference.cwiseAbs().maxCoeff(); }
+using support::check_equal, support::largest;
 
 /// Pairs of points in the plane that are at most `reach` apart, and (i, i mod m) for every i.
 struct Problem {
@@ -48,20 +49,6 @@ struct Problem {
     sparse.setFromTriplets(entries.begin(), entries.end());
   }
 };
-
-template <class R>
-void check_equal(R const& r, R const& dense, double accuracy) {
-  REQUIRE(r.converged());
-  REQUIRE(dense.converged());
-  CHECK(largest(r.f - dense.f) <= accuracy);
-  CHECK(largest(r.g - dense.g) <= accuracy);
-  CHECK(largest(r.rows - dense.rows) <= accuracy);
-  CHECK(largest(r.cols - dense.cols) <= accuracy);
-  CHECK(std::abs(r.transport_cost - dense.transport_cost) <= accuracy);
-  CHECK(std::abs(r.transported_mass - dense.transported_mass) <= accuracy);
-  CHECK(std::abs(r.regularised_cost - dense.regularised_cost) <= accuracy);
-  CHECK(std::abs(r.dual_value - dense.dual_value) <= accuracy);
-}
 
 }  // namespace
 

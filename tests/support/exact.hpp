@@ -108,6 +108,32 @@ void require_optimal(Costs const& C, monge::VectorX<S> const& a, monge::VectorX<
   REQUIRE(Quad(r.duality_gap) <= 64 * u * size * (1 + 1e-6L));
 }
 
+/// A run in bursts, each on a copy of the state while the original is used for something else, has
+/// the bits of `whole`. Returns its steps.
+template <class Method, class S>
+Eigen::Index require_resumable(Method const& method, monge::ot::ExactResult<S> const& whole) {
+  using monge::Status;
+  auto state = method.init();
+  Eigen::Index steps = 0;
+  for (Status status = Status::running; status == Status::running;) {
+    auto copy = state;
+    static_cast<void>(method.advance(state, 3));  // what happens here is forgotten
+    auto const burst = method.advance(copy, 7);
+    state = copy;
+    steps += burst.steps;
+    status = burst.status;
+    if (steps % 70 == 0) static_cast<void>(method.finish(copy, Status::time_limit));
+  }
+  REQUIRE(method.finish(state, Status::converged) == Status::converged);
+  auto const r = method.result({state, Status::converged, {}});
+  REQUIRE(r.iterations == whole.iterations);
+  REQUIRE(r.transport_cost == whole.transport_cost);
+  REQUIRE((r.f.array() == whole.f.array()).all());
+  REQUIRE((r.g.array() == whole.g.array()).all());
+  REQUIRE(monge::MatrixX<S>(r.plan) == monge::MatrixX<S>(whole.plan));
+  return steps;
+}
+
 #ifdef MONGE_TEST_LEMON
 /// The optimum for integer costs and weights; infinite if the allowed pairs cannot carry the mass.
 inline double network_simplex(Eigen::MatrixXd const& C, Eigen::VectorXd const& a,

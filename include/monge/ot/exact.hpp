@@ -131,17 +131,10 @@ class Exact {
   /// The result of a finished run.
   [[nodiscard]] ExactResult<S> result(Outcome<State> const& run) const {
     auto const weight = [this](detail::Mass flow) { return problem_.weight(flow); };
-    auto const fill = [&](detail::TransportTree<W> const& tree) {
-      ExactResult<S> r;
-      detail::fill_result(r, detail::carried_by(tree, weight), run.state.answer, problem_.a,
-                          problem_.b);
-      return r;
+    auto const of = [&](detail::TransportTree<W> const& tree) {
+      return detail::result_of(run, detail::carried_by(tree, weight), problem_.a, problem_.b);
     };
-    ExactResult<S> r = run.state.started ? fill(run.state.tree) : fill(corner());
-    r.status = run.status;
-    r.iterations = run.state.iterations;
-    r.seconds = run.statistics.seconds;
-    return detail::certified(std::move(r));
+    return run.state.started ? of(run.state.tree) : of(corner());
   }
 
  private:
@@ -222,7 +215,6 @@ ExactResult<scalar_t<C>> solve_exact(C cost, VectorX<scalar_t<C>> a, VectorX<sca
   if (!moved) {
     return solve(AugmentedCost<C>(std::move(cost)), std::move(a), std::move(b), std::move(start));
   }
-  checked_scale("exact", cost);
   VectorX<S> scratch(segment_width);
   return solve_partial(
       a, b, *moved, start,

@@ -146,12 +146,7 @@ class ExactPoints {
 
   /// The result of a finished run.
   [[nodiscard]] ExactResult<S> result(Outcome<State> const& run) const {
-    ExactResult<S> r;
-    detail::fill_result(r, carried(run.state), run.state.answer, a_, b_);
-    r.status = run.status;
-    r.iterations = run.state.iterations;
-    r.seconds = run.statistics.seconds;
-    return detail::certified(std::move(r));
+    return detail::result_of(run, carried(run.state), a_, b_);
   }
 
  private:

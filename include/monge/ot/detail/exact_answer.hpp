@@ -48,8 +48,14 @@ void measure_plan(Carried const& carried, VectorX<S> const& a, VectorX<S> const&
   x.transported = x.marginal_error <= 8 * W(a.size() + b.size()) * W(unit_roundoff<S>);
 }
 
+/// Whether a gap between sums of this size is no more than rounding leaves: 64 u of it.
+template <RealScalar S>
+[[nodiscard]] bool at_rounding(wide_t<S> gap, wide_t<S> size) {
+  return gap <= 64 * wide_t<S>(unit_roundoff<S>) * size;
+}
+
 /// The gap between a plan that was measured and the feasible potentials x.f, x.g; it is tight if at
-/// most 64 u (|cost| + sum a |f| + sum b |g|).
+/// rounding beside |cost| + sum a |f| + sum b |g|.
 template <RealScalar S, class Carried, class Price>
 void measure_gap(Carried const& carried, VectorX<S> const& a, VectorX<S> const& b,
                  Price const& price, ExactAnswer<wide_t<S>>& x) {
@@ -62,7 +68,7 @@ void measure_gap(Carried const& carried, VectorX<S> const& a, VectorX<S> const& 
   });
   W const size = std::abs(x.transport_cost) + a.template cast<W>().dot(x.f.cwiseAbs()) +
                  b.template cast<W>().dot(x.g.cwiseAbs());
-  x.tight = x.gap <= 64 * W(unit_roundoff<S>) * size;
+  x.tight = at_rounding<S>(x.gap, size);
 }
 
 /// What a run that ended with `status` may say of its answer.

@@ -10,6 +10,7 @@
 #include <limits>
 #include <optional>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <monge/core/iterate.hpp>
@@ -68,11 +69,13 @@ struct ExactResult {
 
 namespace detail {
 
-/// A plan with all that its answer says, for weights a and b that are moved entirely.
+/// The result of a run that ended, for weights a and b that are moved entirely.
 /// carried(visit) calls visit(arc, weight) for the entries of the plan.
-template <RealScalar S, class Carried>
-void fill_result(ExactResult<S>& r, Carried const& carried, ExactAnswer<wide_t<S>> const& answer,
-                 VectorX<S> const& a, VectorX<S> const& b) {
+template <RealScalar S, class State, class Carried>
+ExactResult<S> result_of(Outcome<State> const& run, Carried const& carried, VectorX<S> const& a,
+                         VectorX<S> const& b) {
+  auto const& answer = run.state.answer;
+  ExactResult<S> r;
   std::vector<Eigen::Triplet<S>> entries;
   carried([&](Arc arc, wide_t<S> weight) { entries.emplace_back(arc.row, arc.column, S(weight)); });
   r.plan.resize(a.size(), b.size());
@@ -86,6 +89,10 @@ void fill_result(ExactResult<S>& r, Carried const& carried, ExactAnswer<wide_t<S
   r.left_b = VectorX<S>::Zero(b.size());
   r.duality_gap = answer.gap;
   r.marginal_error = answer.marginal_error;
+  r.status = run.status;
+  r.iterations = run.state.iterations;
+  r.seconds = run.statistics.seconds;
+  return certified(std::move(r));
 }
 
 /// Adds what the options charge for extra mass, and brings the duals to the gauge in which they are

@@ -166,8 +166,9 @@ void certify_partial(ExactResult<S>& r, Entry const& entry) {
   r.duality_gap = gap;
   W const size = std::abs(r.transport_cost) + r.a.template cast<W>().dot(f.cwiseAbs()) +
                  r.b.template cast<W>().dot(g.cwiseAbs()) + mass * std::abs(r.mass_price);
-  bool const tight = gap <= 64 * W(unit_roundoff<S>) * size;
-  if (r.status == Status::converged && !tight) r.status = Status::precision_limit;
+  if (r.status == Status::converged && !at_rounding<S>(gap, size)) {
+    r.status = Status::precision_limit;
+  }
 }
 
 /// Moves `moved` of the mass at least cost. least(j, f) = min_i C_ij - f(i), entry(i, j) = C_ij;

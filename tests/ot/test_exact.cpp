@@ -292,7 +292,7 @@ TEST_CASE("exact: marginals and costs on which others failed", "[exact]") {
   // POT 869: nothing but NaN. (Nothing but infinity: infeasible, above.)
   MatrixXd const nothing = MatrixXd::Constant(3, 3, std::nan(""));
   VectorXd const w = VectorXd::Constant(3, 1. / 3);
-  REQUIRE(refusal([&] { (void)exact(nothing, w, w); }).find("cost(0, 0) is nan") !=
+  REQUIRE(refusal([&] { (void)exact(nothing, w, w); }).find("cost(0, 0) is NaN") !=
           std::string::npos);
 }
 

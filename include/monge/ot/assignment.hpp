@@ -14,12 +14,15 @@
 /// most lines beforehand. If there are more lines than slots, a line that comes later either
 /// displaces another one or stays out, whichever is cheaper. If the paths of a square problem turn
 /// out long, lines bid instead, with steps that shrink tenfold from phase to phase (an auction with
-/// scaling), and paths are taken from the prices that this leaves, near which they are short.
-/// Sparse costs: detail/sparse_assignment.hpp.
+/// scaling), and paths are taken from the prices that this leaves, near which they are short. From
+/// 1200 slots on, bids and paths look at short lists of near slots with a bound on all others
+/// (detail/short_lists.hpp), not at whole lines, which no longer fit a near cache. Sparse costs:
+/// detail/sparse_assignment.hpp.
 ///
 /// Cost: O(max(n, m) n m) at worst, about one pass per line in practice for random costs; memory
-/// O(n + m). Ends always: each search reaches every slot at most once, whatever the rounding.
-/// Ties are broken by the order of the indices, so results do not depend on the run.
+/// O(n + m), lists included, which have at most 128 entries per line. Ends always: each search
+/// reaches every slot at most once, whatever the rounding. Ties are broken by the order of the
+/// indices, so results do not depend on the run.
 ///
 /// When not to use it: if weights are not uniform (an exact or an entropic transport), or if n is
 /// in the tens of thousands and a near-optimal plan will do.
@@ -39,6 +42,8 @@
 #include <Eigen/SparseCore>
 
 #include <cmath>
+#include <cstdint>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -47,6 +52,7 @@
 #include <monge/core/require.hpp>
 #include <monge/core/types.hpp>
 #include <monge/ot/detail/augmenting_path.hpp>
+#include <monge/ot/detail/listed_path.hpp>
 #include <monge/ot/detail/sparse_assignment.hpp>
 
 namespace monge::ot {
@@ -123,9 +129,7 @@ class AssignmentMethod {
         return {full ? Status::converged : Status::infeasible, steps};
       }
       Index const line = state.waiting(state.next++);
-      if (!augment(lines_, line, state)) {
-        state.waiting(state.failed++) = line;
-      }
+      if (!take_up(line, state)) state.waiting(state.failed++) = line;
     }
     return {Status::running, steps};
   }
@@ -196,7 +200,23 @@ class AssignmentMethod {
   [[nodiscard]] bool is_hard(AssignmentState<S> const& state) const {
     Index const n = lines_.cols();
     return !state.bidding.tried && n == lines_.rows() && n >= 256 && !state.exchanging &&
-           state.scans > 8 * n && state.count - state.next > n / 16;
+           state.scans > 8 * double(n) && state.count - state.next > n / 16;
+  }
+
+  /// Many long lines wait. Below some 1200 slots, where a line stays in the second level of the
+  /// cache, a pass over it is as fast as a look at a list (measured in all families of the bench).
+  [[nodiscard]] bool pays_to_list(AssignmentState<S> const& state) const {
+    constexpr Index longest = std::numeric_limits<std::int32_t>::max() / 2;
+    return lines_.rows() >= 1200 && lines_.rows() <= longest && lines_.cols() <= longest &&
+           state.count >= lines_.cols() / 32;
+  }
+
+  bool take_up(Index line, AssignmentState<S>& state) const {
+    if (state.lists.used()) {
+      Search const search = ListedPath<S>(lines_, line, state).run();
+      if (search != Search::beyond_lists) return search == Search::found;
+    }
+    return augment(lines_, line, state);
   }
 
   void start(AssignmentState<S>& state) const {
@@ -213,6 +233,7 @@ class AssignmentMethod {
       }
     }
     if (!surplus() && !limited()) {
+      if (pays_to_list(state)) begin_lists(state);
       reduce_rows(lines_, state, 3 * lines_.cols());
     }
   }
@@ -266,27 +287,30 @@ void require_limit(double limit, Index entries) {
 
 /// Refuses entries of a line without a meaning, and those so large that sums would overflow.
 template <RealScalar S>
-void require_assignable(Lines<S> const& lines, Index line, bool rows_are_lines) {
+void require_assignable(std::string_view function, Lines<S> const& lines, Index line,
+                        bool rows_are_lines) {
   using monge::detail::require;
   S const largest = std::numeric_limits<S>::max() / S(8 * (lines.rows() + lines.cols()));
   if (lines.col(line).cwiseAbs().sum() <= largest) return;  // false for NaN and for infinity
   for (Index slot = 0; slot < lines.rows(); ++slot) {
     S const cost = lines(slot, line);
     Index const row = rows_are_lines ? line : slot, column = rows_are_lines ? slot : line;
-    require(cost == cost, "assignment: cost(", row, ", ", column,
+    require(cost == cost, function, ": cost(", row, ", ", column,
             ") is NaN; every entry must be a number, and +infinity forbids a pair");
-    require(cost >= -std::numeric_limits<S>::max(), "assignment: cost(", row, ", ", column,
+    require(cost >= -std::numeric_limits<S>::max(), function, ": cost(", row, ", ", column,
             ") is -infinity; no matching could be compared with it, +infinity forbids a pair");
-    require(std::abs(cost) <= largest || cost == unreachable<S>, "assignment: cost(", row, ", ",
+    require(std::abs(cost) <= largest || cost == unreachable<S>, function, ": cost(", row, ", ",
             column, ") is ", cost,
             ", so large that sums overflow; scale the costs, or forbid the pair by +infinity");
   }
 }
 
-/// One body per scalar. `rows_are_lines`: `lines` is the transpose of the caller's matrix. If the
-/// start leaves more than `most_left` lines it is given up: the result is `not_run`.
+/// One body per scalar. `rows_are_lines`: `lines` is the transpose of the matrix that the user gave
+/// to `function`, which messages name. If the start leaves more than `most_left` lines it is given
+/// up: the result is `not_run`.
 template <RealScalar S, class Watch>
-AssignmentResult<S> assign(Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>> const& lines,
+AssignmentResult<S> assign(std::string_view function,
+                           Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>> const& lines,
                            bool rows_are_lines, AssignmentOptions const& options, Watch&& observer,
                            Index most_left = std::numeric_limits<Index>::max()) {
   Deadline const deadline(options.max_seconds);
@@ -295,7 +319,8 @@ AssignmentResult<S> assign(Eigen::Ref<MatrixX<S> const, 0, Eigen::OuterStride<>>
   Lines<S> const view(lines.data(), lines.rows(), lines.cols(),
                       Eigen::OuterStride<>(lines.outerStride()));
   AssignmentMethod<S> const method(view, limit);
-  auto start = method.init([&](Index line) { require_assignable(view, line, rows_are_lines); });
+  auto start =
+      method.init([&](Index line) { require_assignable(function, view, line, rows_are_lines); });
   if (most_left < lines.cols()) {
     method.begin(start);
     if (start.count - start.next > most_left) return {};
@@ -341,9 +366,9 @@ template <RealMatrixExpr Cost, Observer Watch = Unobserved>
           "; it needs at least one row and one column");
   monge::detail::require_limits("assignment", 0, options.max_seconds, options.observe_every);
   if constexpr (Cost::IsRowMajor) {
-    return detail::assign<S>(C.transpose(), true, options, observer);
+    return detail::assign<S>("assignment", C.transpose(), true, options, observer);
   } else {
-    return detail::assign<S>(C, false, options, observer);
+    return detail::assign<S>("assignment", C, false, options, observer);
   }
 }
 

@@ -231,15 +231,12 @@ template <RealScalar S, RealMatrixExpr C, class Watch>
 ExactResult<S> solve_as_assignment(C const& cost, VectorX<S> a, VectorX<S> b,
                                    ExactOptions const& options, Index most_left, Watch&& observer) {
   balance<S>("exact", shape(cost), a, b);
-  if constexpr (!is_row_major<C>) {
-    with_cost(cost, [](auto const& entries) { checked_scale("exact", entries); });
-  }
   AssignmentOptions const limits{options.max_seconds, options.observe_every};
   AssignmentResult<S> pairs;
   if constexpr (is_row_major<C>) {
-    pairs = assign<S>(cost.transpose(), true, limits, observer, most_left);
+    pairs = assign<S>("exact", cost.transpose(), true, limits, observer, most_left);
   } else {
-    pairs = assign<S>(cost, false, limits, observer, most_left);
+    pairs = assign<S>("exact", cost, false, limits, observer, most_left);
   }
   if (pairs.status == Status::not_run) return {};
   ExactResult<S> r;
@@ -317,13 +314,13 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
                          (rows.array() == rows(0)).all() && (columns.array() == columns(0)).all();
     if (uniform && !moved && options.max_iterations == ExactOptions{}.max_iterations &&
         start.f.size() + start.g.size() + start.plan.size() == 0) {
-      // Of seven families, n = 200 to 5000: up to 1000 the assignment is the faster road for all,
-      // beyond it for those of which its reductions leave few rows: up to 9 percent, where they
-      // left 17 or more of the others, whose simplex is up to 5 times as fast.
-      constexpr Index largest_for_all = 1000;
+      // Of seven families, n = 700 to 5000 (docs/guide/exact.md): up to 1000 the assignment is the
+      // faster road for all; beyond it depends on how many rows its reductions leave, a quarter of
+      // them for points in the plane, a sixth in space, below a tenth for costs without a geometry.
       Index const n = rows.size();
-      ExactResult<S> pairs = detail::solve_as_assignment<S>(
-          cost, rows, columns, options, n <= largest_for_all ? n : n / 8, observer);
+      Index const most_left = n <= 1000 ? n : n <= 3000 ? n / 5 : n / 8;
+      ExactResult<S> pairs =
+          detail::solve_as_assignment<S>(cost, rows, columns, options, most_left, observer);
       if (pairs.status != Status::not_run) return detail::certified(std::move(pairs));
     }
     if constexpr (detail::is_row_major<C>) {

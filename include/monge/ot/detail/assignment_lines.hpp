@@ -8,8 +8,10 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include <monge/core/types.hpp>
 
@@ -34,6 +36,35 @@ struct Bidding {
   Index left = 0;        ///< bids until it is given up
 };
 
+/// For each line the slots that were near when it was last scanned, and a bound on all others; and
+/// the workspace of searches that look at these. See short_lists.hpp, listed_path.hpp.
+template <RealScalar S>
+struct ShortLists {
+  struct Entry {
+    S cost;
+    std::int32_t slot;
+  };
+  using Waiting = std::pair<S, std::int32_t>;  ///< distance; a slot, or slots + a line
+
+  Index room = 0;               ///< entries per line at most; 0 = lists are not in use
+  std::vector<Entry> entries;   ///< lines x room
+  VectorX<std::int32_t> count;  ///< lines
+  VectorX<S> bound;             ///< lines; cost - price of what is not listed is at least this
+  VectorX<S> block_lows;        ///< blocks; workspace of a listing
+  VectorX<std::int32_t> near;   ///< slots + 1; the same
+
+  // Of a search: what is within reach and how far it is, infinite but for the slots in `touched`.
+  VectorX<S> reach;                    ///< slots
+  VectorX<std::int32_t> reached_from;  ///< slots; a line
+  std::vector<Waiting> heap;
+  std::vector<std::int32_t> touched, settled;
+
+  [[nodiscard]] bool used() const { return room > 0; }
+  [[nodiscard]] bool is_new(Index line) const { return bound(line) == -unreachable<S>; }
+  [[nodiscard]] Entry* of(Index line) { return entries.data() + line * room; }
+  [[nodiscard]] Entry const* of(Index line) const { return entries.data() + line * room; }
+};
+
 /// All that a run knows: a plain value, O(slots + lines).
 template <RealScalar S>
 struct AssignmentState {
@@ -49,8 +80,9 @@ struct AssignmentState {
   bool started = false;
   bool exchanging = false;  ///< every slot is taken: a line comes in for another one or stays out
   S lift = 0;               ///< dual of the lines that stay out, once exchanging
-  Index scans = 0;          ///< passes over lines by augmentations
+  double scans = 0;         ///< passes over lines by augmentations, or what took as long
   Bidding<S> bidding;
+  ShortLists<S> lists;
 
   // Workspace of one search: distances, and the slots reached in the order of their distance.
   VectorX<S> distance, least;  ///< slots; blocks

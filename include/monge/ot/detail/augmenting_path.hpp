@@ -116,7 +116,7 @@ bool augment(Lines<S> const& lines, Index line, AssignmentState<S>& state) {
 
   bool const found = target >= 0 || out < unreachable<S>;
   S const length = target >= 0 ? state.distance(target) : out;
-  state.scans += scanned;
+  state.scans += double(scanned);
   Index slot = target, step = scanned;
   if (target < 0 && found && out_after > 0) {
     slot = state.reached(out_after - 1);

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <monge/ot/detail/assignment_lines.hpp>
+#include <monge/ot/detail/short_lists.hpp>
 
 namespace monge::ot::detail {
 
@@ -69,10 +70,19 @@ void take_tight_slots(Lines<S> const& lines, AssignmentState<S>& state) {
   }
 }
 
-/// The first free slot at this distance, `otherwise` if there is none. The slots taken out of the
-/// distances are not looked at.
+/// A free slot of the line at this reduced cost, its least one; `otherwise` if there is none.
+/// Follows `nearest_slots`, whose two are not looked at.
 template <RealScalar S>
-Index free_slot_at(S level, Index otherwise, AssignmentState<S> const& state) {
+Index free_slot_at(S level, Index line, Index otherwise, AssignmentState<S> const& state) {
+  ShortLists<S> const& lists = state.lists;
+  if (lists.used() && level < lists.bound(line)) {  // the list has all that are as near
+    auto const* const list = lists.of(line);
+    for (Index k = 0; k < lists.count(line); ++k) {
+      Index const j = list[k].slot;
+      if (list[k].cost - state.price(j) <= level && state.line_of_slot(j) < 0) return j;
+    }
+    return otherwise;
+  }
   for (Index block = 0; block < state.least.size(); ++block) {
     if (!(state.least(block) <= level)) continue;
     Index const begin = block * path_block;
@@ -100,14 +110,12 @@ void reduce_rows(Lines<S> const& lines, AssignmentState<S>& state, Index passes)
     Index kept = 0, next = 0;
     while (next < state.count && passes > 0) {
       Index const line = state.waiting(next++);
-      scan_line<true>(&lines.coeffRef(0, line), S(0), state);
       --passes;
-      auto const [nearest, low] = take_nearest(state);
+      auto const [nearest, second, low, runner_up] = nearest_slots(lines, line, state);
       if (nearest < 0) {
         state.waiting(kept++) = line;
         continue;
       }
-      auto const [second, runner_up] = take_nearest(state);
       scale = std::max(scale, std::abs(low));
       S const lowered = state.price(nearest) - (runner_up - low);
       bool const lower = lowered < state.price(nearest) && runner_up - low <= far * scale;
@@ -119,7 +127,7 @@ void reduce_rows(Lines<S> const& lines, AssignmentState<S>& state, Index passes)
           state.waiting(kept++) = line;
           continue;
         }
-        slot = state.line_of_slot(second) < 0 ? second : free_slot_at(low, second, state);
+        slot = state.line_of_slot(second) < 0 ? second : free_slot_at(low, line, second, state);
       }
       Index const previous = state.line_of_slot(slot);
       state.line_of_slot(slot) = line;
@@ -183,6 +191,7 @@ void begin_bidding(Lines<S> const& lines, AssignmentState<S>& state) {
   state.bidding.far = far * step;
   state.bidding.left = 100 * n;
   state.price.setZero();
+  state.lists = {};  // prices rise here, and later every other bid would outdate a list
   clear_matching(state);
 }
 
@@ -200,9 +209,8 @@ void bid(Lines<S> const& lines, AssignmentState<S>& state, Index bids) {
       clear_matching(state);
     }
     Index const line = state.waiting(--state.count);
-    scan_line<true>(&lines.coeffRef(0, line), S(0), state);
-    auto const [nearest, low] = take_nearest(state);
-    S const rise = nearest < 0 ? unreachable<S> : state.least.minCoeff() - low + bidding.step;
+    auto const [nearest, second, low, runner_up] = nearest_slots(lines, line, state);
+    S const rise = nearest < 0 ? unreachable<S> : runner_up - low + bidding.step;
     if (!(rise <= bidding.far)) {  // it waits below the others
       if (state.count > state.failed) state.waiting(state.count) = state.waiting(state.failed);
       state.waiting(state.failed++) = line;

@@ -98,6 +98,7 @@ class AssignmentMethod {
     AssignmentState<S> state(lines_.rows(), lines_.cols());
     if (!limited() && lines_.cols() >= lines_.rows()) {
       reduce_columns(lines_, state, check);
+      state.reduced = !surplus();
     } else {
       for (Index i = 0; i < lines_.cols(); ++i) check(i);
     }
@@ -141,7 +142,8 @@ class AssignmentMethod {
   }
 
   /// Builds the duals and recomputes cost and gap from C: one pass over the matrix, two if a
-  /// surplus problem was stopped early. `state` can be continued afterwards.
+  /// surplus problem was stopped early. Lines whose slot has its least cost there are left out: by
+  /// the read of column reduction no reduced cost is below 0. `state` can be continued afterwards.
   Status finish(AssignmentState<S>& state, Status status) const {
     using Wide = wide_t<S>;
     S const roundoff = unit_roundoff<S>;
@@ -164,8 +166,9 @@ class AssignmentMethod {
     Wide gap = 0, size = 0;
     state.cost = 0;
     for (Index i = 0; i < lines_.cols(); ++i) {
-      S dual = (lines_.col(i) - state.slot_dual).minCoeff();
       Index const slot = state.slot_of_line(i);
+      bool const cheapest = state.reduced && slot >= 0 && lines_(slot, i) == state.price(slot);
+      S dual = cheapest ? S(0) : (lines_.col(i) - state.slot_dual).minCoeff();
       if (!(std::min(dual, highest) < unreachable<S>)) {
         dual = 0;  // no allowed pair: any dual is feasible
       }

@@ -73,6 +73,7 @@ struct AssignmentState {
   VectorX<Index> line_of_slot;  ///< slots; -1 = free
   VectorX<S> price;             ///< slots
   Index matched = 0;
+  bool reduced = false;  ///< no price is above the least cost of its slot
 
   // Lines to take up are waiting[next..count); those without a path so far are waiting[0..failed).
   VectorX<Index> waiting;  ///< lines

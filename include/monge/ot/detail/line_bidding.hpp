@@ -191,6 +191,7 @@ void begin_bidding(Lines<S> const& lines, AssignmentState<S>& state) {
   state.bidding.far = far * step;
   state.bidding.left = 100 * n;
   state.price.setZero();
+  state.reduced = false;
   state.lists = {};  // prices rise here, and later every other bid would outdate a list
   clear_matching(state);
 }

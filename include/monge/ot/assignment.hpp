@@ -15,9 +15,9 @@
 /// displaces another one or stays out, whichever is cheaper. If the paths of a square problem turn
 /// out long, lines bid instead, with steps that shrink tenfold from phase to phase (an auction with
 /// scaling), and paths are taken from the prices that this leaves, near which they are short. From
-/// 1200 slots on, bids and paths look at short lists of near slots with a bound on all others
-/// (detail/short_lists.hpp), not at whole lines, which no longer fit a near cache. Sparse costs:
-/// detail/sparse_assignment.hpp.
+/// 1200 slots on, the row reduction and paths look at short lists of near slots with a bound on all
+/// others (detail/short_lists.hpp), not at whole lines, which no longer fit a near cache. Sparse
+/// costs: detail/sparse_assignment.hpp.
 ///
 /// Cost: O(max(n, m) n m) at worst, about one pass per line in practice for random costs; memory
 /// O(n + m), lists included, which have at most 128 entries per line. Ends always: each search

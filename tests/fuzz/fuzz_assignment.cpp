@@ -69,6 +69,17 @@ void check_matching(monge::MatrixX<S> const& C, monge::ot::AssignmentResult<S> c
   check(cost - least <= 80 * u * size, "converged => optimal");
 }
 
+/// The same by the short lists of large problems.
+template <class S>
+void check_lists(monge::MatrixX<S> const& C) {
+  namespace detail = monge::ot::detail;
+  detail::Lines<S> const lines(C.data(), C.rows(), C.cols(), Eigen::OuterStride<>(C.rows()));
+  detail::AssignmentMethod<S> const method(lines, detail::unreachable<S>, 1);
+  auto const run = monge::iterate(method, {.max_iterations = 1000});
+  check_matching<S>(C, detail::assignment_result<S>(run.state, run.status, run.statistics, false,
+                                                    detail::unreachable<S>));
+}
+
 template <class S>
 void run(Bytes& bytes) {
   Index const n = bytes.below(8), m = bytes.below(8);
@@ -85,6 +96,7 @@ void run(Bytes& bytes) {
       check_matching<S>(C, monge::ot::assignment(rows));
     } else {
       check_matching<S>(C, monge::ot::assignment(C));
+      check_lists<S>(C);
     }
   } catch (std::invalid_argument const&) {
   }

@@ -88,8 +88,13 @@ namespace detail {
 template <RealScalar S>
 class AssignmentMethod {
  public:
-  explicit AssignmentMethod(Lines<S> const& lines, S cost_limit = unreachable<S>)
-      : lines_(lines), cost_limit_(cost_limit) {}
+  /// Below some 1200 slots, where a line stays in the second level of the cache, a pass over it is
+  /// as fast as a look at a list (measured in all families of the bench). No answer depends on it.
+  static constexpr Index list_from = 1200;
+
+  explicit AssignmentMethod(Lines<S> const& lines, S cost_limit = unreachable<S>,
+                            Index listed_from = list_from)
+      : lines_(lines), cost_limit_(cost_limit), listed_from_(listed_from) {}
 
   /// The state before the first step. If lines are at least as many as slots, prices are those of
   /// column reduction; `check(i)` sees each line once either way, in the same read of the matrix.
@@ -206,11 +211,10 @@ class AssignmentMethod {
            state.scans > 8 * double(n) && state.count - state.next > n / 16;
   }
 
-  /// Many long lines wait. Below some 1200 slots, where a line stays in the second level of the
-  /// cache, a pass over it is as fast as a look at a list (measured in all families of the bench).
+  /// Many long lines wait.
   [[nodiscard]] bool pays_to_list(AssignmentState<S> const& state) const {
     constexpr Index longest = std::numeric_limits<std::int32_t>::max() / 2;
-    return lines_.rows() >= 1200 && lines_.rows() <= longest && lines_.cols() <= longest &&
+    return lines_.rows() >= listed_from_ && lines_.rows() <= longest && lines_.cols() <= longest &&
            state.count >= lines_.cols() / 32;
   }
 
@@ -256,6 +260,7 @@ class AssignmentMethod {
 
   Lines<S> lines_;
   S cost_limit_;
+  Index listed_from_;
 };
 
 /// Lines are rows or columns; with a limit it is always the duals of rows that reach up to it.

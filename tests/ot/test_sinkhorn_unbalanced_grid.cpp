@@ -140,8 +140,8 @@ TEST_CASE("sinkhorn_unbalanced: on a grid, zero weights and forbidden pairs",
         Status::infeasible);
   CHECK(ot::sinkhorn(full.cost, full.a, full.b, {.epsilon = 0.1}).status == Status::infeasible);
   CHECK(ot::sinkhorn(full.C, full.a, full.b, {.epsilon = 0.1}).status == Status::infeasible);
-  CHECK(ot::sinkhorn_unbalanced(full.cost, full.a, full.b, {.epsilon = 0.1, .rho_a = 1})
-            .converged());
+  CHECK(
+      ot::sinkhorn_unbalanced(full.cost, full.a, full.b, {.epsilon = 0.1, .rho_a = 1}).converged());
   // No pair is allowed at all.
   Problem const none({Matrix::Constant(2, 3, infinity), B});
   auto const nothing =

@@ -4,6 +4,7 @@
 // points are made by bench/peers/ot_sinkhorn.py.
 #include <benchmark/benchmark.h>
 #include <cmath>
+#include <optional>
 
 #include <monge/ot/sinkhorn.hpp>
 #include <monge/ot/sinkhorn_newton.hpp>
@@ -55,11 +56,14 @@ void report(benchmark::State& state, ot::SinkhornResult<S> const& r, Index n) {
 /// One iteration, from the State that a hundred iterations reached.
 template <class S, class Make>
 void iteration(benchmark::State& state, Make make, double tolerance = 0,
-               ot::KernelPrecision precision = ot::KernelPrecision::full) {
+               ot::KernelPrecision precision = ot::KernelPrecision::full,
+               std::optional<double> kernel_bytes = {}) {
   Index const n = state.range(0);
   Problem<S> const p(n);
-  ot::SinkhornOptions const options{
-      .epsilon = 1e-2, .tolerance = tolerance, .kernel_precision = precision};
+  ot::SinkhornOptions const options{.epsilon = 1e-2,
+                                    .tolerance = tolerance,
+                                    .kernel_bytes = kernel_bytes,
+                                    .kernel_precision = precision};
   ot::Sinkhorn const method(make(p), p.w, p.w, options);
   auto run = method.init();
   static_cast<void>(method.advance(run, 100));
@@ -75,6 +79,14 @@ void iteration(benchmark::State& state, Make make, double tolerance = 0,
 template <class S>
 void dense_iteration(benchmark::State& state) {
   iteration<S>(state, [](Problem<S> const& p) { return ot::DenseCost<S>(p.C); });
+}
+
+/// No kernel is stored: an exponential per entry.
+template <class S>
+void log_iteration(benchmark::State& state) {
+  iteration<S>(
+      state, [](Problem<S> const& p) { return ot::DenseCost<S>(p.C); }, 0,
+      ot::KernelPrecision::full, 0.0);
 }
 
 /// Without the acceleration: the iteration that finds the tolerance met, which is done again and
@@ -148,6 +160,8 @@ void newton_to_tolerance(benchmark::State& state) {
 
 BENCHMARK(dense_iteration<double>)->Arg(1000)->Arg(2000)->Arg(4000)->Unit(benchmark::kMillisecond);
 BENCHMARK(dense_iteration<float>)->Arg(1000)->Arg(2000)->Arg(4000)->Unit(benchmark::kMillisecond);
+BENCHMARK(log_iteration<double>)->Arg(1000)->Arg(2000)->Arg(4000)->Unit(benchmark::kMillisecond);
+BENCHMARK(log_iteration<float>)->Arg(1000)->Arg(2000)->Arg(4000)->Unit(benchmark::kMillisecond);
 BENCHMARK(settled_iteration)
     ->ArgsProduct({{1000, 2000, 4000}, {0, 1}})
     ->Unit(benchmark::kMillisecond);

@@ -131,6 +131,10 @@ TEST_CASE("sinkhorn sparse: patterns that cannot carry the marginals", "[sinkhor
   auto const z = ot::sinkhorn(E, zero, half, {.epsilon = 1.0});
   CHECK(z.status == Status::converged);
   CHECK(z.f(2) == 0);
+  E.insert(2, 1) = 3;  // it has one all the same: its potential is a soft transform
+  auto const soft = ot::sinkhorn(E, zero, half, {.epsilon = 1.0});
+  CHECK(soft.status == Status::converged);
+  CHECK(std::abs(soft.f(2) - (3 - soft.g(1) - std::log(0.5))) < 1e-12);
   E.coeffRef(1, 1) = infinity;
   CHECK(ot::sinkhorn(E, zero, half, {.epsilon = 1.0}).status == Status::infeasible);
 }

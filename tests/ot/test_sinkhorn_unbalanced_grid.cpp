@@ -130,6 +130,18 @@ TEST_CASE("sinkhorn_unbalanced: on a grid, zero weights and forbidden pairs",
   CHECK(r.cols(9 + 4) == 0);
   options.rho_a = infinity;
   CHECK(ot::sinkhorn_unbalanced(q.cost, q.a, q.b, options).status == Status::infeasible);
+  // All points have partners, but 0.7 of the mass has only points with 0.3.
+  Matrix C = Matrix::Constant(2, 2, 0.1);
+  C(0, 1) = infinity;
+  Problem full({C, Matrix::Constant(2, 2, 0.1)});
+  full.a << 0.35, 0.15, 0.35, 0.15;
+  full.b << 0.15, 0.35, 0.15, 0.35;
+  CHECK(ot::sinkhorn_unbalanced(full.cost, full.a, full.b, {.epsilon = 0.1}).status ==
+        Status::infeasible);
+  CHECK(ot::sinkhorn(full.cost, full.a, full.b, {.epsilon = 0.1}).status == Status::infeasible);
+  CHECK(ot::sinkhorn(full.C, full.a, full.b, {.epsilon = 0.1}).status == Status::infeasible);
+  CHECK(
+      ot::sinkhorn_unbalanced(full.cost, full.a, full.b, {.epsilon = 0.1, .rho_a = 1}).converged());
   // No pair is allowed at all.
   Problem const none({Matrix::Constant(2, 3, infinity), B});
   auto const nothing =

@@ -132,6 +132,34 @@ TEST_CASE("sinkhorn_unbalanced: zero weights, rows without entries and stored in
                  0.05 * std::sqrt(mass_a * mass_b)) <= 1e-12);
 }
 
+TEST_CASE("sinkhorn_unbalanced: two constraints that the pattern cannot carry are infeasible",
+          "[sinkhorn_unbalanced_sparse]") {
+  // Two rows with 0.9 have one column with 0.3, although all weights have partners.
+  Sparse C(3, 3);
+  C.insert(0, 0) = C.insert(1, 0) = C.insert(2, 0) = C.insert(2, 1) = C.insert(2, 2) = 0.1;
+  MatrixXd dense = MatrixXd::Constant(3, 3, infinity);
+  dense.col(0).setConstant(0.1);
+  dense.row(2).setConstant(0.1);
+  Eigen::Vector3d const a(0.45, 0.45, 0.1), b = Eigen::Vector3d::Constant(1.0 / 3);
+  for (auto const& options : {Options{.epsilon = 0.1}, Options{.epsilon = 0.1, .annealing = 1},
+                              Options{.epsilon = 0.1, .acceleration = ot::Acceleration::none}}) {
+    auto const r = ot::sinkhorn_unbalanced(C, a, b, options);
+    CHECK(r.status == Status::infeasible);
+    CHECK(r.iterations <= 200);
+    CHECK(ot::sinkhorn_unbalanced(dense, a, b, options).status == Status::infeasible);
+  }
+  // One price is enough to pay for what cannot be moved.
+  CHECK(ot::sinkhorn_unbalanced(C, a, b, {.epsilon = 0.1, .rho_b = 1}).converged());
+  // Two parts whose masses differ by little are told apart by a look.
+  Sparse D(2, 2);
+  D.insert(0, 0) = D.insert(1, 1) = 1;
+  Eigen::Vector2d const near(0.5 + 1e-6, 0.5 - 1e-6), half(0.5, 0.5);
+  auto const r = ot::sinkhorn_unbalanced(D, near, half, {.epsilon = 0.1});
+  CHECK(r.status == Status::infeasible);
+  CHECK(r.iterations == 0);
+  CHECK(ot::sinkhorn_unbalanced(D, near, half, {.epsilon = 0.1, .tolerance = 1e-5}).converged());
+}
+
 TEST_CASE("sinkhorn_unbalanced: few pairs row by row, with threads, and of a large problem",
           "[sinkhorn_unbalanced_sparse]") {
   // 10 000 points of a line and their neighbours: 1e8 pairs, of which 110 000 are allowed.

@@ -241,6 +241,9 @@ class SinkhornGrid {
     epsilon_ = strength.epsilon;
     tolerance_ = strength.tolerance;
     largest_cost_ = scale.largest;
+    if (scale.forbidden) {
+      highest_entropy_ = std::min(detail::entropy(w_), detail::entropy(v_));
+    }
     detail::check_start("sinkhorn", detail::shape(cost_), start_);
     annealing_ = detail::Annealing<S>(epsilon_, options_.annealing, largest_cost_);
   }
@@ -325,6 +328,10 @@ class SinkhornGrid {
     }
     Wide const value =
         mean_potential(state.f, w_) + mean_potential(state.g, v_) - at.epsilon * excess;
+    if (detail::beyond_couplings(double(value), largest_cost_, double(at.epsilon),
+                                 highest_entropy_)) {
+      return Status::infeasible;
+    }
     if (state.proposed && !acceptable(state, at, value, error)) {
       restart_from_kept(state);
       return Status::running;
@@ -468,6 +475,7 @@ class SinkhornGrid {
   Wide mass_ = 0;
   VectorX<S> w_, v_, log_w_, log_v_;  // a/M and b/M; -infinity for zero weights
   double epsilon_ = 0, tolerance_ = 0, largest_cost_ = 0;
+  double highest_entropy_ = infinity;  // of a coupling, if pairs are forbidden
   detail::Annealing<S> annealing_;
 };
 

@@ -179,6 +179,7 @@ class SinkhornUnbalanced {
   }
 
   [[nodiscard]] Advance advance(State& state, Index k) const {
+    if (!problem_.feasible) return {Status::infeasible, 0};
     return detail::advance_by(k, [&] { return iteration(state); });
   }
 
@@ -244,6 +245,10 @@ class SinkhornUnbalanced {
     if (state.level == 0 && now.error <= 0.9 * problem_.tolerance) {
       state.error = now.error;
       return Status::converged;
+    }
+    if (detail::beyond_couplings(now.value, problem_.largest_cost, double(epsilon),
+                                 problem_.highest_entropy)) {
+      return Status::infeasible;
     }
     if (state.proposed && !acceptable(state, epsilon, now)) {
       restart_from_kept(state);

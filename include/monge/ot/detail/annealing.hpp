@@ -3,7 +3,9 @@
 /// Epsilon scaling: a ladder of entropic strengths that ends at the one that was asked for.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string_view>
 
 #include <monge/core/require.hpp>
@@ -21,9 +23,10 @@ struct Annealing {
   Annealing() = default;
   Annealing(double epsilon_, double factor_, double largest_cost)
       : epsilon(epsilon_), factor(factor_) {
-    double const first = 0.1 * largest_cost;
+    double const first = std::min(0.1 * largest_cost, std::numeric_limits<double>::max());
     if (factor > 0 && factor < 1 && first > epsilon) {
-      levels = Index(std::ceil(std::log(first / epsilon) / -std::log(factor)));
+      // The quotient of the two may be infinite.
+      levels = Index(std::ceil((std::log(first) - std::log(epsilon)) / -std::log(factor)));
     }
   }
 

@@ -139,7 +139,8 @@ Strength strength_at(std::string_view function, CostScale const& scale,
   require(inverse > 0 && std::isfinite(inverse), function, ": epsilon is ", *epsilon,
           "; its inverse leaves the range of the scalar: rescale the cost");
   double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
-  double const rounding = double(unit_roundoff<S>) * scale.largest / *epsilon;
+  double const rounding = std::min(double(unit_roundoff<S>) * scale.largest / *epsilon,
+                                   std::numeric_limits<double>::max());
   return {*epsilon, tolerance.value_or(std::max(usual, rounding)), scale};
 }
 

@@ -29,6 +29,24 @@ struct EntropicAnswer {
 /// How far, in exponents, potentials may drift while a compressed kernel is used.
 inline constexpr double kernel_drift = 8;
 
+/// sum_i w_i log(1 / w_i), to which KL(P | Q) / M is at most equal for a coupling, as P_ij <= a_i.
+template <RealScalar S>
+double entropy(VectorX<S> const& weights) {
+  double sum = 0;
+  for (S const weight : weights) {
+    if (weight > 0) sum -= double(weight) * std::log(double(weight));
+  }
+  return sum;
+}
+
+/// Whether a dual value over M is above the objective of every coupling, so that there is none:
+/// then the allowed pairs cannot carry the marginals. `highest_entropy`: the smaller entropy of the
+/// weights, infinite if all pairs are allowed.
+inline bool beyond_couplings(double value, double largest_cost, double epsilon,
+                             double highest_entropy) {
+  return value > 1.001 * (largest_cost + epsilon * (1 + highest_entropy));
+}
+
 template <CostOperator C>
 struct EntropicProblem {
   using S = scalar_t<C>;
@@ -225,10 +243,9 @@ struct EntropicProblem {
     return wanted.value_or(holds_entries<C> ? whole : std::min(whole, 64.0 * 1024 * 1024));
   }
 
-  /// Whether a dual value over M is above the objective of every coupling, so that there is none:
-  /// then the allowed pairs cannot carry the marginals.
   [[nodiscard]] bool beyond_couplings(Wide value, Blur<S> at) const {
-    return double(value) > 1.001 * (largest_cost + double(at.epsilon) * (1 + highest_entropy));
+    return detail::beyond_couplings(double(value), largest_cost, double(at.epsilon),
+                                    highest_entropy);
   }
 
   /// sum_i w_i |r_i - 1|: the L1 error of the rows relative to the mass.
@@ -277,16 +294,6 @@ struct EntropicProblem {
   }
 
  private:
-  /// sum_i w_i log(1 / w_i), to which KL(P | Q) / M is at most equal for a coupling, as P_ij <=
-  /// a_i.
-  [[nodiscard]] static double entropy(VectorX<S> const& weights) {
-    double sum = 0;
-    for (S const weight : weights) {
-      if (weight > 0) sum -= double(weight) * std::log(double(weight));
-    }
-    return sum;
-  }
-
   /// Both marginals, <C, P> and the values of primal and dual in one read of the cost.
   void measure(VectorX<S> const& f, VectorX<S> const& g, RowSums<S>& rows, Parallel const& parallel,
                EntropicAnswer<S>& x) const {

@@ -11,7 +11,8 @@
 /// at a time are summed against u, scaled, and added to the rows while they are in the cache. When
 /// f drifts from F the kernel is scaled to the new potentials. When it has moved too far for the
 /// range of the scalar, the next read is one of the cost in the log domain, which stores the new
-/// kernel as it goes. While f still jumps, nothing is stored. Halving epsilon squares the entries.
+/// kernel as it goes. While f still jumps, nothing is stored. Halving epsilon squares the entries,
+/// unless one that is large, as those of a light row are (up to 1 / w_i), would leave the range.
 ///
 /// Once a few entries carry the plan, K is compressed to these. The mass that is left out is
 /// bounded by a share of the tolerance as long as f stays near F, and certificates never use K.
@@ -27,6 +28,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <optional>
@@ -114,13 +116,12 @@ class ScalingKernel {
     ++reads_;
     S const drift = measure_drift(problem, at, f);
     bool const compressed = few_valid_ && drift <= compressed_reach && few_bound_ <= how.negligible;
-    if (compressed || (whole_valid_ && drift <= full_reach())) {
+    if (compressed || (whole_valid_ && drift <= full_reach() && apply_power(parallel))) {
       monge::exp(ratio_.data(), ratio_.data(), ratio_.size());
       scaled_ = problem.w.cwiseProduct(ratio_);
       if (compressed) {
         read_compressed(problem, at, g, rows, parallel, visit);
       } else {
-        apply_power(parallel);
         read_whole(problem, at, g, rows, parallel, visit);
       }
       rows.total.array() *= ratio_.array().template cast<Wide>();
@@ -168,7 +169,10 @@ class ScalingKernel {
     rounding_ *= double(1 << k);
     lost_ = std::max(lost_ * double(1 << k), lowest_exponent());
     for (int squared = 0; few_valid_ && squared < k; ++squared) {
-      few_.transform([](S x) { return flushed(x * x); });
+      few_.transform([&](S x) {
+        few_valid_ = few_valid_ && x * x <= highest<S>();
+        return flushed(x * x);
+      });
       few_bound_ *= few_bound_ / least_weight_;
     }
     epsilon_ = to.epsilon;
@@ -243,6 +247,12 @@ class ScalingKernel {
   template <class E>
   [[nodiscard]] static E stored(S x) {
     return x < S(std::numeric_limits<E>::min()) ? E(0) : E(x);
+  }
+  /// Entries may grow this far when they are squared: sums of them, scaled by what a drift of the
+  /// potentials allows, are in range.
+  template <class E>
+  [[nodiscard]] static E highest() {
+    return std::sqrt(std::numeric_limits<E>::max());
   }
   static constexpr double single_rounding = 0x1p-24;  // of an entry in float
   static constexpr double sum_rounding = 0x1p-22;     // of sums in float over short stretches
@@ -391,24 +401,30 @@ class ScalingKernel {
     if (squeeze) compress(problem, how);
   }
 
-  /// Squares the whole kernel as often as epsilon was halved since it was used last.
-  void apply_power(Parallel const& parallel) {
-    if (power_ == 0) return;
+  /// Squares the whole kernel as often as epsilon was halved since it was used last; returns
+  /// whether its entries stay in range.
+  bool apply_power(Parallel const& parallel) {
+    if (power_ == 0) return true;
     Chunks const columns(g_.size());
+    std::atomic<bool> in_range = true;
     with_entries([&](auto& entries) {
       using E = scalar_t<decltype(entries)>;
       parallel_for(parallel, columns.count, [&](Index chunk, int) {
         Index const first = columns.begin(chunk) * entries.rows();
         Index const end = columns.end(chunk) * entries.rows();
         E* const k = entries.data();
+        Index high = 0;
         for (Index i = first; i < end; ++i) {
           E x = k[i];
           for (int squared = 0; squared < power_; ++squared) x = flushed(x * x);
           k[i] = x;
+          high += x > highest<E>();
         }
+        if (high > 0) in_range = false;
       });
     });
     power_ = 0;
+    return in_range;
   }
 
   /// Gathers the larger entries of the kernel if they are few.

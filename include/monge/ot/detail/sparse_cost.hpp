@@ -146,7 +146,7 @@ void soft_rows(SparseCost<S> const& cost, Blur<S> at, VectorX<S> const& g, Vecto
   hard_rows(cost, g, [&](Index j) { return v(j) > 0; }, rows, parallel, soft);
   accumulate_entries(cost, rows, parallel, [&](Index j, int, S* e) {
     if (!(v(j) > 0)) return wide_t<S>(0);
-    column_sum(cost, at, soft, v, g(j), j, e, static_cast<S*>(nullptr));
+    column_sum(cost, at, soft, soft, g(j), j, e, static_cast<S*>(nullptr));
     return wide_t<S>(v(j));
   });
   for (Index i = 0; i < soft.size(); ++i) {

@@ -134,7 +134,9 @@ struct UnbalancedProblem {
   VectorX<S> w, v;  // a/M and b/M; weights below the normal range are zero
   double epsilon = 0, tolerance = 0;
   double largest_cost = 0;
-  Shape cost{};  // for messages
+  bool feasible = true;               // of two constraints, as far as a look at the pairs can tell
+  double highest_entropy = infinity;  // of a coupling, if there are two and pairs are forbidden
+  Shape cost{};                       // for messages
 
   /// `transform`: a SoftTransform, or what stands in for it.
   template <class Transform, class Options>
@@ -154,6 +156,13 @@ struct UnbalancedProblem {
     epsilon = strength.epsilon;
     tolerance = strength.tolerance;
     largest_cost = strength.scale.largest;
+    if (!price_a.finite() && !price_b.finite() && strength.scale.forbidden) {
+      highest_entropy = std::min(entropy(w), entropy(v));
+      if constexpr (!requires { transform.cost().axes(); }) {  // a grid has too many pairs
+        double const rounding = 8 * double(n() + m()) * double(unit_roundoff<S>);
+        feasible = unreachable_mass(transform.cost(), w, v) <= std::max(tolerance, rounding);
+      }
+    }
   }
 
   [[nodiscard]] Index n() const { return w.size(); }

@@ -93,8 +93,8 @@ TEST_CASE("exact: a start that deadlines cut to pieces has the bits of one that 
 }
 
 TEST_CASE("exact: a run that was stopped goes on from its State", "[exact]") {
-  MatrixXd const C = support::matrix(80, 70, 6);
-  VectorXd const a = VectorXd::Constant(80, 7), b = VectorXd::Constant(70, 8);
+  MatrixXd const C = support::matrix(240, 210, 6);
+  VectorXd const a = VectorXd::Constant(240, 7), b = VectorXd::Constant(210, 8);
   Exact const method(Cost(C), a, b);
   auto const whole = method.result(iterate(method, no_limits));
   auto run = iterate(method, {.max_iterations = 40});
@@ -107,8 +107,8 @@ TEST_CASE("exact: a run that was stopped goes on from its State", "[exact]") {
 }
 
 TEST_CASE("exact: a run without time has a plan and bounds for the optimum", "[exact]") {
-  MatrixXd C = support::matrix(300, 300, 7).array() - 0.3;
-  VectorXd const a = support::weights(300, 8), b = support::weights(300, 9);
+  MatrixXd C = support::matrix(400, 400, 7).array() - 0.3;
+  VectorXd const a = support::weights(400, 8), b = support::weights(400, 9);
   auto const best = exact(C, a, b), r = exact(C, a, b, {.max_seconds = 0});
   REQUIRE(r.status == Status::time_limit);
   REQUIRE(r.iterations == 0);
@@ -125,9 +125,9 @@ TEST_CASE("exact: a run without time has a plan and bounds for the optimum", "[e
 }
 
 TEST_CASE("exact: a plan is a start", "[exact]") {
-  MatrixXd const X = support::points(2, 150, 10), Y = support::points(2, 130, 11);
+  MatrixXd const X = support::points(2, 400, 10), Y = support::points(2, 380, 11);
   MatrixXd const C = monge::ot::cost_matrix(X, Y, monge::ot::squared_euclidean{});
-  VectorXd const a = support::weights(150, 12), b = support::weights(130, 13);
+  VectorXd const a = support::weights(400, 12), b = support::weights(380, 13);
   auto const cold = solve(C, a, b);
   REQUIRE(cold.iterations > 200);
   auto const again = solve(C, a, b, {cold.f, cold.g, cold.plan});
@@ -144,7 +144,7 @@ TEST_CASE("exact: a plan is a start", "[exact]") {
   auto const other = solve(C, moved, b), other_by_plan = solve(C, moved, b, {.plan = cold.plan});
   REQUIRE(other_by_plan.converged());
   REQUIRE_THAT(other_by_plan.transport_cost, WithinRel(other.transport_cost, 1e-13));
-  MatrixXd const D = C + 0.01 * support::matrix(150, 130, 14);
+  MatrixXd const D = C + 0.01 * support::matrix(400, 380, 14);
   auto const near = solve(D, a, b), near_by_plan = solve(D, a, b, {cold.f, cold.g, cold.plan});
   REQUIRE_THAT(near_by_plan.transport_cost, WithinRel(near.transport_cost, 1e-13));
   REQUIRE(near_by_plan.iterations < near.iterations);

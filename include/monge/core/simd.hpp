@@ -181,13 +181,15 @@ S sum(pack_t<S> const& pack) {
 /// Whether any lane exceeds the bound.
 template <class S>
 bool any_above(pack_t<S> const& pack, S bound) {
-  S entries[lanes<S>];
-  store<S>(entries, pack);
-  bool any = false;
-  for (int k = 0; k < lanes<S>; ++k) {
-    any = any || entries[k] > bound;
+  auto const above = pack > bound;  // all bits of a lane are set or none
+  if constexpr (lanes<S> == 1) {
+    return bool(above);
+  } else {
+    std::uint64_t words[sizeof(above) / 8], any = 0;
+    std::memcpy(words, &above, sizeof(above));
+    for (std::uint64_t const word : words) any |= word;
+    return any != 0;
   }
-  return any;
 }
 
 }  // namespace monge::simd

@@ -12,6 +12,9 @@
 /// by one vectorised minimum. The best of a list of up to 200 enters. So the cost itself is read a
 /// few times only, and a lazy cost is solved in O(n + m) memory.
 ///
+/// Up to 2^17 stored entries it starts from a rough entropic plan (detail/rough_plan.hpp) and
+/// searches the cost itself, without a pool.
+///
 /// Ties and zeros in the weights cannot make it cycle: flows are integers (2^-62 of the mass) and
 /// the tree stays strongly feasible. Results do not depend on the run. A square dense problem with
 /// equal weights is solved as an assignment if n <= 1000 or its reductions leave few rows.
@@ -48,7 +51,8 @@ namespace monge::ot {
 
 /// The network simplex as a value that monge::iterate drives: for stepping by hand, checkpoints and
 /// resumption. One native step is one pivot; the first also makes the start, which reads the cost
-/// once (dense or lazy) and goes on where a time limit cut it. Owns its cost and marginals; it is
+/// once (dense or lazy) and goes on where a time limit cut it (that of up to 2^17 stored entries,
+/// below a millisecond or two, is not cut). Owns its cost and marginals; it is
 /// the balanced problem, without the options for unequal masses.
 ///
 ///     ot::Exact const method(ot::DenseCost<double>(C), a, b);
@@ -100,10 +104,7 @@ class Exact {
         }
         continue;
       }
-      auto const [cost, reduced, arc] = state.pricing.candidates.back();
-      state.pricing.candidates.pop_back();
-      state.tree.pivot(arc, reduced);
-      ++state.since_refresh;
+      bring_in_best(state);
       ++state.iterations;
       ++steps;
     }
@@ -152,12 +153,59 @@ class Exact {
     if (state.started) return true;
     detail::StartMaker<C> const maker(problem_, start_);
     if (!maker.advance(state.start, state.pricing.pool, deadline)) return false;
-    state.tree = detail::TransportTree<W>(problem_.n(), problem_.supply, state.start.forest,
-                                          std::move(state.start.potential), exact_cost());
-    detail::Pricing<C>(problem_).reserve(state.pricing);
+    plant(state);
+    if (maker.rough() && !give_all_mass(state)) {
+      state.start = {};
+      state.start.greedy = true;
+      static_cast<void>(maker.advance(state.start, state.pricing.pool, Deadline(infinity)));
+      plant(state);
+    }
     state.start = {};
     state.started = true;
     return true;
+  }
+
+  /// The tree of the start, and no candidates.
+  void plant(State& state) const {
+    state.tree = detail::TransportTree<W>(problem_.n(), problem_.supply, state.start.forest,
+                                          state.start.potential, exact_cost());
+    state.pricing.candidates.clear();
+    detail::Pricing<C>(problem_).reserve(state.pricing);
+    state.since_refresh = 0;
+  }
+
+  /// The forest of a rough plan may lack mass. The few pivots that end this belong to the start, so
+  /// that a run that stops early has a plan. False if they do not, or only by arcs that cost a
+  /// million times more than any before: the greedy start avoids such better.
+  bool give_all_mass(State& state) const {
+    constexpr W far = 0x1p20;
+    Deadline const never(infinity);
+    detail::Pricing<C> const pricing(problem_);
+    W const before = dearest(state.tree);
+    for (Index left = problem_.n() + problem_.m(); state.tree.lacking_parts > 0; --left) {
+      if (left == 0) return false;
+      if (pricing.choose(state.pricing, state.tree, never) != detail::Found::some) return false;
+      bring_in_best(state);
+    }
+    return dearest(state.tree) <= far * before;
+  }
+
+  /// The largest |C_ij| of the arcs of a tree.
+  W dearest(detail::TransportTree<W> const& tree) const {
+    W largest = 0;
+    tree.for_each_below(tree.root(), [&](int v) {
+      if (tree.at(v).parent == tree.root()) return;
+      largest = std::max(largest, std::abs(problem_.price(tree.arc(v))));
+    });
+    return largest;
+  }
+
+  /// A pivot with the last of the candidates.
+  static void bring_in_best(State& state) {
+    auto const [cost, reduced, arc] = state.pricing.candidates.back();
+    state.pricing.candidates.pop_back();
+    state.tree.pivot(arc, reduced);
+    ++state.since_refresh;
   }
 
   /// Arcs of the tree that carry nothing but cost far more than those of the plan (1e32 for

@@ -237,7 +237,7 @@ class ExactSparse {
         start_.plan, [this](Index i) { return has_row(i); },
         [this](Index j) { return has_column(j); }, price());
     all.insert(all.end(), arcs.begin(), arcs.end());
-    return detail::spanning_forest<W>(all, n(), supply_.size());
+    return detail::spanning_forest(all, n(), supply_.size());
   }
 
   /// Sends what it can along tight arcs. Each exhausts a row or a column, so there is no cycle.

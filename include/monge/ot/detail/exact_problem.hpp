@@ -31,11 +31,16 @@ bool before(PricedArc<W> const& x, PricedArc<W> const& y) {
   return x.arc.column != y.arc.column ? x.arc.column < y.arc.column : x.arc.row < y.arc.row;
 }
 
+inline Arc arc_of(Arc const& x) { return x; }
+template <RealScalar W>
+Arc arc_of(PricedArc<W> const& x) {
+  return x.arc;
+}
+
 /// Those of the arcs that close no cycle with the ones before them; rows and columns together are
 /// `nodes`.
-template <RealScalar W>
-std::vector<Arc> spanning_forest(std::vector<PricedArc<W>> const& arcs, Index rows,
-                                 std::size_t nodes) {
+template <class AnyArc>
+std::vector<Arc> spanning_forest(std::vector<AnyArc> const& arcs, Index rows, std::size_t nodes) {
   std::vector<std::int32_t> leader(nodes);
   std::iota(leader.begin(), leader.end(), 0);
   auto const find = [&](std::int32_t v) {
@@ -45,11 +50,12 @@ std::vector<Arc> spanning_forest(std::vector<PricedArc<W>> const& arcs, Index ro
     return v;
   };
   std::vector<Arc> forest;
-  for (PricedArc<W> const& x : arcs) {
-    std::int32_t const p = find(x.arc.row), q = find(x.arc.column + std::int32_t(rows));
+  for (AnyArc const& x : arcs) {
+    Arc const arc = arc_of(x);
+    std::int32_t const p = find(arc.row), q = find(arc.column + std::int32_t(rows));
     if (p == q) continue;
     leader[std::size_t(p)] = q;
-    forest.push_back(x.arc);
+    forest.push_back(arc);
   }
   return forest;
 }

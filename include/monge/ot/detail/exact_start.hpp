@@ -16,6 +16,7 @@
 
 #include <monge/core/iterate.hpp>
 #include <monge/ot/detail/exact_problem.hpp>
+#include <monge/ot/detail/rough_plan.hpp>
 
 namespace monge::ot {
 
@@ -93,6 +94,7 @@ template <RealScalar W>
 struct StartProgress {
   enum class Stage { read, fill, done };
   Stage stage = Stage::read;
+  bool greedy = false;              // no rough plan
   Index column = 0;                 // the next to be read
   VectorX<W> potential;             // n + m
   std::vector<PricedArc<W>> tight;  // to build the forest from
@@ -120,6 +122,9 @@ class StartMaker {
     return std::min(n, std::max(std::clamp<Index>(n / 12, 16, 32), 2 * n / m));
   }
 
+  /// Whether a small problem starts from a rough plan.
+  [[nodiscard]] bool rough() const { return !warm() && !problem_.keeps_pool(); }
+
   /// Goes on; false if the deadline passed before the forest is complete.
   bool advance(Progress& p, std::vector<CostArc<W>>& pool, Deadline const& deadline) const {
     if (p.potential.size() == 0) begin(p);
@@ -137,6 +142,8 @@ class StartMaker {
         p.forest = spanning_forest(arcs, n(), problem_.supply.size());
       }
     } else {
+      bool const fresh = p.stage == Stage::read && p.column == 0;
+      if (rough() && fresh && !p.greedy && take_rough_plan(p)) p.stage = Stage::done;
       if (p.stage == Stage::read && !read_columns(p, pool, deadline)) return false;
       if (p.stage == Stage::fill && !fill(p, deadline)) return false;
     }
@@ -248,6 +255,13 @@ class StartMaker {
     }
     std::sort(near.begin(), near.end());
     width = W(1.2) * (near.back().reduced - low);
+  }
+
+  /// A forest from a rough plan, where that is cheap; false if it comes to nothing.
+  bool take_rough_plan(Progress& p) const {
+    RoughPlan<C> const plan(problem_, p.potential);
+    p.forest = spanning_forest(plan.arcs(), n(), problem_.supply.size());
+    return !p.forest.empty();
   }
 
   /// Sends what it can along the tightest arcs, then the rest of each column from the cheapest rows

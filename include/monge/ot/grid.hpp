@@ -25,6 +25,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -33,8 +34,10 @@
 #include <vector>
 
 #include <monge/core/certify.hpp>
+#include <monge/core/exp.hpp>
 #include <monge/core/iterate.hpp>
 #include <monge/core/require.hpp>
+#include <monge/core/simd.hpp>
 #include <monge/ot/cost.hpp>
 #include <monge/ot/detail/grid_kernel.hpp>
 #include <monge/ot/sinkhorn.hpp>
@@ -295,6 +298,9 @@ class SinkhornGrid {
   }
 
  private:
+  using V = simd::pack_t<Wide>;
+  static constexpr Index width = 256;  // points that are handled at once
+
   [[nodiscard]] Index n() const { return w_.size(); }
   [[nodiscard]] Index m() const { return v_.size(); }
 
@@ -308,14 +314,8 @@ class SinkhornGrid {
     soft_rows(state, at, state.g, state.next);
     ++state.iterations;
     ++state.steps;
-    Wide deviation = 0, excess = 0;
-    for (Index i = 0; i < n(); ++i) {
-      if (!(w_(i) > 0)) continue;
-      Wide const beyond = std::expm1(Wide(state.f(i) - state.next(i)) / at.epsilon);
-      deviation += Wide(w_(i)) * std::abs(beyond);
-      excess += Wide(w_(i)) * beyond;
-    }
-    double const error = double(deviation);
+    Drift const drift = drift_of(state.f, state.next, at);
+    double const error = double(drift.deviation);
     if (error != error || error == infinity) {
       if (!all_have_partners(state)) return Status::infeasible;
     }
@@ -323,8 +323,7 @@ class SinkhornGrid {
       state.error = error;
       return Status::converged;
     }
-    Wide const value =
-        mean_potential(state.f, w_) + mean_potential(state.g, v_) - at.epsilon * excess;
+    Wide const value = drift.mean + mean_potential(state.g, v_) - at.epsilon * drift.excess;
     if (state.proposed && !acceptable(state, at, value, error)) {
       restart_from_kept(state);
       return Status::running;
@@ -402,12 +401,40 @@ class SinkhornGrid {
     return most;
   }
 
-  [[nodiscard]] static Wide mean_potential(MatrixX<S> const& p, VectorX<S> const& weights) {
-    Wide sum = 0;
-    for (Index i = 0; i < p.rows(); ++i) {
-      if (weights(i) > 0) sum += Wide(weights(i)) * Wide(p(i));
+  /// What the rows of the plan of f say, f' being its image: with r_i = exp((f_i - f'_i) / epsilon)
+  /// - 1, sum w |r|, sum w r and sum w f over the points that have weight.
+  struct Drift {
+    Wide deviation, excess, mean;
+  };
+  [[nodiscard]] Drift drift_of(MatrixX<S> const& f, MatrixX<S> const& image,
+                               detail::Blur<S> at) const {
+    std::array<Wide, width> x, p, weight;
+    V deviation{}, excess{}, mean{};
+    Wide const inverse = 1 / at.epsilon;
+    for (Index begin = 0; begin < n(); begin += width) {
+      for (Index k = 0; k < width; ++k) {
+        Index const i = std::min(begin + k, n() - 1);
+        weight[k] = begin + k < n() ? Wide(w_(i)) : Wide(0);
+        x[k] = weight[k] > 0 ? Wide(f(i) - image(i)) * inverse : Wide(0);
+        p[k] = weight[k] > 0 ? Wide(f(i)) : Wide(0);
+      }
+      for (Index k = 0; k < width; k += simd::lanes<Wide>) {
+        V const y = simd::load(&x[k]), share = simd::load(&weight[k]);
+        V const r = share * detail::expm1_pack<Wide>(y, detail::exp_pack<Wide>(y));
+        excess += r;
+        deviation += r < V{} ? -r : r;
+        mean += share * simd::load(&p[k]);
+      }
     }
-    return sum;
+    return {simd::sum<Wide>(deviation), simd::sum<Wide>(excess), simd::sum<Wide>(mean)};
+  }
+
+  [[nodiscard]] static Wide mean_potential(MatrixX<S> const& p, VectorX<S> const& weights) {
+    std::array<Wide, 4> sums{};
+    for (Index i = 0; i < p.rows(); ++i) {
+      sums[i % 4] += weights(i) > 0 ? Wide(weights(i)) * Wide(p(i)) : Wide(0);
+    }
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
   }
 
   /// Gauge, potentials of zero weights, both marginals, <C, P> and the values.

@@ -165,22 +165,17 @@ class AxisKernel {
   AxisKernel() = default;
   explicit AxisKernel(MatrixX<S> log_k) : logs_(std::move(log_k)) {
     Index const down = tiles(n()), across = tiles(m());
-    values_ = VectorX<S>::Zero(down * across * tile * tile);
+    place_.resize(down, across);
     top_.resize(down, across);
     bottom_.resize(down, across);
     for (Index J = 0; J < across; ++J) {
       for (Index I = 0; I < down; ++I) {
-        Index const rows = std::min(tile, n() - I * tile), cols = std::min(tile, m() - J * tile);
-        auto const part = logs_.block(I * tile, J * tile, rows, cols);
-        S const top = std::max(part.maxCoeff(), very_low);
-        WholePart<S> const split(simd::broadcast(top));
-        top_(I, J) = first(split.whole);
-        bottom_(I, J) = WholePart<S>::log2_e * std::max(part.minCoeff(), very_low);
-        S* const to = values_.data() + (J * down + I) * tile * tile;
-        for (Index i = 0; i < rows; ++i) {
-          for (Index j = 0; j < cols; ++j) {
-            to[i * tile + j] = monge::exp(S((part(i, j) - top) + first(split.rest)));
-          }
+        if (repeats(I, J)) {
+          place_(I, J) = place_(I - 1, J - 1);
+          top_(I, J) = top_(I - 1, J - 1);
+          bottom_(I, J) = bottom_(I - 1, J - 1);
+        } else {
+          add_tile(I, J);
         }
       }
     }
@@ -249,6 +244,36 @@ class AxisKernel {
     S entries[lanes];
     simd::store<S>(entries, x);
     return entries[0];
+  }
+
+  [[nodiscard]] auto part(Index I, Index J) const {
+    return logs_.block(I * tile, J * tile, std::min(tile, n() - I * tile),
+                       std::min(tile, m() - J * tile));
+  }
+
+  /// Where costs depend on differences, a tile is its neighbour's across the corner: kept once, the
+  /// matrix of a long axis stays in the second level of the cache.
+  [[nodiscard]] bool repeats(Index I, Index J) const {
+    if (I == 0 || J == 0) return false;
+    auto const here = part(I, J), before = part(I - 1, J - 1);
+    return here.rows() == before.rows() && here.cols() == before.cols() &&
+           (here.array() == before.array()).all();
+  }
+
+  void add_tile(Index I, Index J) {
+    auto const logs = part(I, J);
+    S const top = std::max(logs.maxCoeff(), very_low);
+    WholePart<S> const split(simd::broadcast(top));
+    top_(I, J) = first(split.whole);
+    bottom_(I, J) = WholePart<S>::log2_e * std::max(logs.minCoeff(), very_low);
+    Index const place = place_(I, J) = Index(values_.size());
+    values_.resize(std::size_t(place + tile * tile));
+    for (Index i = 0; i < logs.rows(); ++i) {
+      for (Index j = 0; j < logs.cols(); ++j) {
+        values_[std::size_t(place + i * tile + j)] =
+            monge::exp(S((logs(i, j) - top) + first(split.rest)));
+      }
+    }
   }
 
   void lines(Lines const& in, S* out, LineForm to, Workspace& space) const {
@@ -320,7 +345,7 @@ class AxisKernel {
         simd::store<S>(space.factors.data() + r,
                        top > simd::load(space.least.data() + r) - negligible ? power : zero);
       }
-      S const* const k = values_.data() + (J * down + I) * tile * tile;
+      S const* const k = values_.data() + place_(I, J);
       for (Index r = 0; r < used; r += together) {
         bool needed = false;
         for (Index l = r; l < r + together; ++l) needed = needed || space.factors(l) > 0;
@@ -424,8 +449,11 @@ class AxisKernel {
     return whole + (monge::exp(log - whole / WholePart<S>::log2_e) - S(1.5));
   }
 
+  using Places = Eigen::Matrix<Index, Eigen::Dynamic, Eigen::Dynamic>;
+
   MatrixX<S> logs_;          // n x m
-  VectorX<S> values_;        // tiles of 2^-top exp(log_k), each by rows, zero outside
+  Places place_;             // of the tiles in values_, tiles(n) x tiles(m)
+  std::vector<S> values_;    // tiles of 2^-top exp(log_k), each by rows, zero outside
   MatrixX<S> top_, bottom_;  // of the tiles in units of log 2, tiles(n) x tiles(m)
 };
 

@@ -412,11 +412,16 @@ class SinkhornGrid {
     V deviation{}, excess{}, mean{};
     Wide const inverse = 1 / at.epsilon;
     for (Index begin = 0; begin < n(); begin += width) {
-      for (Index k = 0; k < width; ++k) {
-        Index const i = std::min(begin + k, n() - 1);
-        weight[k] = begin + k < n() ? Wide(w_(i)) : Wide(0);
-        x[k] = weight[k] > 0 ? Wide(f(i) - image(i)) * inverse : Wide(0);
-        p[k] = weight[k] > 0 ? Wide(f(i)) : Wide(0);
+      Index const count = std::min(width, n() - begin);
+      for (auto* entries : {&x, &p, &weight})
+        std::fill(entries->begin() + count, entries->end(), 0);
+      S const *const w = w_.data() + begin, *const here = f.data() + begin,
+                     *const there = image.data() + begin;
+      for (Index k = 0; k < count; ++k) {
+        bool const on = w[k] > 0;
+        weight[k] = Wide(w[k]);
+        x[k] = on ? Wide(here[k] - there[k]) * inverse : Wide(0);
+        p[k] = on ? Wide(here[k]) : Wide(0);
       }
       for (Index k = 0; k < width; k += simd::lanes<Wide>) {
         V const y = simd::load(&x[k]), share = simd::load(&weight[k]);
@@ -430,11 +435,16 @@ class SinkhornGrid {
   }
 
   [[nodiscard]] static Wide mean_potential(MatrixX<S> const& p, VectorX<S> const& weights) {
-    std::array<Wide, 4> sums{};
-    for (Index i = 0; i < p.rows(); ++i) {
-      sums[i % 4] += weights(i) > 0 ? Wide(weights(i)) * Wide(p(i)) : Wide(0);
+    std::array<Wide, width> terms;
+    V mean{};
+    for (Index begin = 0; begin < p.rows(); begin += width) {
+      Index const count = std::min(width, p.rows() - begin);
+      std::fill(terms.begin() + count, terms.end(), 0);
+      S const *const w = weights.data() + begin, *const q = p.data() + begin;
+      for (Index k = 0; k < count; ++k) terms[k] = w[k] > 0 ? Wide(w[k]) * Wide(q[k]) : Wide(0);
+      for (Index k = 0; k < width; k += simd::lanes<Wide>) mean += simd::load(&terms[k]);
     }
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    return simd::sum<Wide>(mean);
   }
 
   /// Gauge, potentials of zero weights, both marginals, <C, P> and the values.

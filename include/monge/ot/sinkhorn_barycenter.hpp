@@ -220,7 +220,7 @@ class SinkhornBarycenter {
   }
 
  private:
-  static constexpr Index depth = 10;  // of the acceleration: 5 takes a fifth more steps, 20 as many
+  static constexpr Index depth = 10;  // of the acceleration; 5 and 20 take about as many steps
 
   Status iteration(State& state) const {
     Wide const epsilon = annealing_.blur(state.level).epsilon;

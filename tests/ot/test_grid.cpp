@@ -160,6 +160,11 @@ TEST_CASE("grid: float, long double, threads, starts and plain steps", "[grid]")
                                    a.cast<float>(), b.cast<float>(), options);
   CHECK(narrow.converged());
   CHECK(std::abs(narrow.dual_value - r.dual_value) <= 1e-6);
+  auto const wide = ot::sinkhorn(ot::grid_cost<long double>({12, 11}, {.spacing = {0.1, 0.1}}),
+                                 a.cast<long double>() / a.cast<long double>().sum(),
+                                 b.cast<long double>() / b.cast<long double>().sum(), options);
+  CHECK(wide.converged());
+  CHECK(std::abs(double(wide.dual_value) - r.dual_value) <= 1e-11);
   auto const again = ot::sinkhorn(cost, a.transpose(), 1.0 * b, options, {r.f, r.g});
   CHECK(again.converged());
   CHECK(again.iterations <= 2);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// What ot::entropic chooses against its choices: Sinkhorn, Newton and the door itself, to 1e-9, on
-// four families of costs over their maximum. Arguments: n, 1e6 epsilon, family. The constants in
-// monge/ot/entropic.hpp are from these rows. Then hard problems (arguments: problem, 1e6 epsilon),
-// and the growth of each method's time with n.
+// What ot::entropic chooses against its choices: Sinkhorn, Newton, for small problems the way in
+// the cache, and the door itself, to 1e-9, on four families of costs over their maximum. Arguments:
+// n, 1e6 epsilon, family. The constants in monge/ot/entropic.hpp are from these rows. Then hard
+// problems (arguments: problem, 1e6 epsilon), and the growth of each method's time with n.
 #include <benchmark/benchmark.h>
 #include <cmath>
 #include <random>
@@ -50,8 +50,9 @@ void to_tolerance(benchmark::State& state) {
   for (auto _ : state) r = ot::entropic(C, w, w, options);
   state.counters["iterations"] = double(r.iterations);
   state.counters["marginal_error"] = r.marginal_error;
-  state.SetLabel(std::string(r.method == ot::EntropicMethod::newton ? "newton, " : "sinkhorn, ") +
-                 std::string(message(r.status)));
+  char const* const names[] = {"automatic, ", "sinkhorn, ", "in_cache, ", "newton, ",
+                               "multiscale, "};
+  state.SetLabel(names[int(r.method)] + std::string(message(r.status)));
 }
 
 /// Points with weights; C over its maximum.
@@ -221,7 +222,14 @@ void decade(benchmark::internal::Benchmark* b) {
 }
 
 void rows(benchmark::internal::Benchmark* b) {
-  b->ArgsProduct({{300, 1000},
+  b->ArgsProduct({{32, 100, 300, 1000},
+                  {30'000, 10'000, 3'000, 1'000, 300, 100},
+                  {plane, ten_coordinates, random_costs, two_clusters}})
+      ->Unit(benchmark::kMillisecond);
+}
+
+void small_rows(benchmark::internal::Benchmark* b) {
+  b->ArgsProduct({{32, 100},
                   {30'000, 10'000, 3'000, 1'000, 300, 100},
                   {plane, ten_coordinates, random_costs, two_clusters}})
       ->Unit(benchmark::kMillisecond);
@@ -247,3 +255,4 @@ BENCHMARK(growth_grid)
     ->Arg(16'384)
     ->Arg(65'536)
     ->Unit(benchmark::kMillisecond);
+BENCHMARK(to_tolerance<ot::EntropicMethod::in_cache>)->Name("in_cache")->Apply(small_rows);

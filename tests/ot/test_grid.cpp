@@ -64,6 +64,27 @@ TEST_CASE("grid: the kernel is the logarithm of the sum, at any scale", "[grid]"
   }
 }
 
+TEST_CASE("grid: tiles that repeat and tiles that hardly matter", "[grid]") {
+  // Differences, whose tiles repeat along the diagonal; no such thing; steps from tile to tile that
+  // are small but no smaller than rounding.
+  Index const n = 100;
+  Matrix toeplitz(n, n), steps(n, n);
+  for (Index j = 0; j < n; ++j) {
+    for (Index i = 0; i < n; ++i) {
+      toeplitz(i, j) = -0.05 * double((i - j) * (i - j));
+      steps(i, j) = i / 32 == j / 32 ? 0.0 : -25.0;
+    }
+  }
+  for (Matrix const& A : {toeplitz, Matrix(support::matrix(n, n, 5, -3, 3)), steps}) {
+    ot::detail::GridKernel<double> kernel({ot::detail::AxisKernel<double>(A)}, 1, {});
+    Matrix L = Matrix::Zero(n, 1), out(n, 1);
+    kernel.apply(L, out);
+    for (Index j = 0; j < n; ++j) {
+      CHECK(std::abs(out(j) - std::log(A.col(j).array().exp().sum())) <= 4e-15);
+    }
+  }
+}
+
 TEST_CASE("grid: the answer is that of the dense solver", "[grid]") {
   auto const square = ot::grid_cost({9, 7}, {.spacing = {0.1, 0.15}});
   auto const line = ot::grid_cost({63}, {.p = 1, .spacing = {0.02}});
@@ -139,6 +160,11 @@ TEST_CASE("grid: float, long double, threads, starts and plain steps", "[grid]")
                                    a.cast<float>(), b.cast<float>(), options);
   CHECK(narrow.converged());
   CHECK(std::abs(narrow.dual_value - r.dual_value) <= 1e-6);
+  auto const wide = ot::sinkhorn(ot::grid_cost<long double>({12, 11}, {.spacing = {0.1, 0.1}}),
+                                 a.cast<long double>() / a.cast<long double>().sum(),
+                                 b.cast<long double>() / b.cast<long double>().sum(), options);
+  CHECK(wide.converged());
+  CHECK(std::abs(double(wide.dual_value) - r.dual_value) <= 1e-11);
   auto const again = ot::sinkhorn(cost, a.transpose(), 1.0 * b, options, {r.f, r.g});
   CHECK(again.converged());
   CHECK(again.iterations <= 2);

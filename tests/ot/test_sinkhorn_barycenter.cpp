@@ -143,6 +143,42 @@ TEST_CASE("sinkhorn_barycenter: grids, order, scale, scalars and threads",
   }
 }
 
+TEST_CASE("sinkhorn_barycenter: the acceleration saves steps and changes no answer",
+          "[sinkhorn_barycenter]") {
+  Index const n = 16;
+  auto const grid = ot::grid_cost({n, n}, {.spacing = {1.0 / n, 1.0 / n}});
+  Matrix A(n * n, 3);
+  double const centre[3][2] = {{0.3, 0.3}, {0.7, 0.35}, {0.4, 0.7}};
+  for (Index k = 0; k < 3; ++k) {
+    for (Index i = 0; i < n * n; ++i) {
+      double const x = (double(i % n) + 0.5) / n - centre[k][0];
+      double const y = (double(i / n) + 0.5) / n - centre[k][1];
+      A(i, k) = std::exp(-(x * x + y * y) / 0.01);
+    }
+    A(n * k, k) = 0;  // a point that takes no part
+    A.col(k) /= A.col(k).sum();
+  }
+  for (bool const debiased : {false, true}) {
+    Options options{.epsilon = 4e-3, .debiased = debiased, .tolerance = 1e-9};
+    auto const r = sinkhorn_barycenter(A, grid, options);
+    options.acceleration = ot::Acceleration::none;
+    auto const plain = sinkhorn_barycenter(A, grid, options);
+    CAPTURE(debiased, r.iterations, plain.iterations);
+    REQUIRE(r.converged());
+    REQUIRE(plain.converged());
+    CHECK(2 * r.iterations < plain.iterations);
+    CHECK(largest(r.barycenter - plain.barycenter) <= 1e-7);
+    // Stopped at any step of the last level, what is returned is about as good as what was reached.
+    options.acceleration = ot::Acceleration::anderson;
+    double best = infinity;
+    for (options.max_iterations = 45; options.max_iterations < 85; ++options.max_iterations) {
+      double const error = sinkhorn_barycenter(A, grid, options).marginal_error;
+      CHECK(error <= 4 * best);
+      best = std::min(best, error);
+    }
+  }
+}
+
 TEST_CASE("sinkhorn_barycenter: small epsilon, limits and resumption", "[sinkhorn_barycenter]") {
   Matrix A(points, 2);
   A << normal(-4, 0.02), normal(4, 0.02);
@@ -170,6 +206,9 @@ TEST_CASE("sinkhorn_barycenter: misuse is refused", "[sinkhorn_barycenter]") {
   Matrix A(4, 2), C = support::matrix(4, 4, 1);
   A << support::weights(4, 2), support::weights(4, 3);
   Vector const two = Vector::Ones(2);
+  CHECK_REFUSED(sinkhorn_barycenter(
+                    A, C, two, {.epsilon = 1, .acceleration = ot::Acceleration::over_relaxation}),
+                "there is no over-relaxation here");
   CHECK_REFUSED(sinkhorn_barycenter(A, C, two, {.epsilon = 1, .debiased = true}),
                 "needs a symmetric cost");
   CHECK_REFUSED(sinkhorn_barycenter(A, C.leftCols(3), two, {.epsilon = 1, .debiased = true}),

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include <monge/core/types.hpp>
@@ -73,9 +74,9 @@ pack_t<S> load(S const* from) {
 template <class V>
 void hold([[maybe_unused]] V& pack) {
 #if defined(__GNUC__) && defined(__AVX512F__)
-  if constexpr (sizeof(V) == register_bytes) asm("" : "+v"(pack));
+  if constexpr (sizeof(V) == register_bytes && !std::is_arithmetic_v<V>) asm("" : "+v"(pack));
 #elif defined(__GNUC__) && defined(__SSE2__)
-  if constexpr (sizeof(V) == register_bytes) asm("" : "+x"(pack));
+  if constexpr (sizeof(V) == register_bytes && !std::is_arithmetic_v<V>) asm("" : "+x"(pack));
 #endif
 }
 

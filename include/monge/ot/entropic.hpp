@@ -8,26 +8,35 @@
 /// Problem, certificate and answer are those of sinkhorn.hpp. What is chosen, and why:
 ///
 ///     cost                                           method
+///     any of at most 7e4 pairs, unobserved           in_cache: small problems pay for bookkeeping,
+///                                                      not for reads
 ///     point cloud, cost growing with the distance,   multiscale: a read costs what the plan is
 ///       d <= 3, large, small epsilon                   wide, not n m
 ///     any, epsilon small against the largest cost    newton: the plan is nearly sparse, and the
 ///                                                      steps converge quadratically
 ///     any other; sparse matrices; grids              sinkhorn: reads of a stored kernel are cheap
 ///
-/// A run of sinkhorn that has not come to its end after a hundred steps goes on as newton from
-/// the potentials that it has reached, so that a wrong guess costs little. The bounds were
-/// measured; they stand at `choose` below with their provenance.
+/// What in_cache does not bring to its end goes on as newton from the potentials that it has
+/// reached. A run of sinkhorn that has not come to its end after a hundred steps goes on as newton
+/// from the potentials that it has reached, so that a wrong guess costs little. The bounds were
+/// measured; they stand below, and at fits_cache in sinkhorn_batch.hpp, with their provenance.
 ///
 /// When not to use it: to time a method, or where an option of one method matters: call it.
 #pragma once
 
+#include <algorithm>
+#include <concepts>
 #include <optional>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
+#include <monge/core/observer.hpp>
 #include <monge/core/require.hpp>
 #include <monge/ot/cost.hpp>
 #include <monge/ot/grid.hpp>
 #include <monge/ot/sinkhorn.hpp>
+#include <monge/ot/sinkhorn_batch.hpp>
 #include <monge/ot/sinkhorn_multiscale.hpp>
 #include <monge/ot/sinkhorn_newton.hpp>
 #include <monge/ot/sinkhorn_sparse.hpp>
@@ -36,8 +45,11 @@ namespace monge::ot {
 
 /// How an entropic problem is solved.
 enum class EntropicMethod : unsigned char {
-  automatic,   ///< as the file comment says
-  sinkhorn,    ///< sinkhorn.hpp
+  automatic,  ///< as the file comment says
+  sinkhorn,   ///< sinkhorn.hpp
+  /// The way of sinkhorn_batch.hpp, for one problem: Sinkhorn and Newton steps on a kernel that
+  /// stays in the cache. Not for sparse matrices and grids, and not for observers.
+  in_cache,
   newton,      ///< sinkhorn_newton.hpp; not for sparse matrices and grids
   multiscale,  ///< sinkhorn_multiscale.hpp; point clouds of costs that grow with the distance only
 };
@@ -58,7 +70,7 @@ struct EntropicOptions {
 template <RealScalar S>
 struct EntropicResult : SinkhornResult<S> {
   /// What returned the answer; never `automatic`. `iterations` and `seconds` include those of a
-  /// sinkhorn that handed over to newton.
+  /// method that handed over to newton.
   EntropicMethod method = EntropicMethod::sinkhorn;
 };
 
@@ -94,13 +106,39 @@ inline SinkhornOptions sinkhorn_options(EntropicOptions const& options) {
   return x;
 }
 
-inline void refuse_method(EntropicMethod method, bool newton, bool multiscale) {
-  require(
-      newton || method != EntropicMethod::newton,
-      "entropic: newton does not take costs of this kind; leave method out or ask for sinkhorn");
+/// newton, in_cache: whether the cost is read column by column.
+inline void refuse_method(EntropicMethod method, bool columns, bool multiscale) {
+  constexpr std::string_view advice =
+      " does not take costs of this kind; leave method out or ask for sinkhorn";
+  require(columns || method != EntropicMethod::newton, "entropic: newton", advice);
+  require(columns || method != EntropicMethod::in_cache, "entropic: in_cache", advice);
   require(multiscale || method != EntropicMethod::multiscale,
           "entropic: multiscale takes point clouds of squared_euclidean, euclidean or p_norm only; "
           "leave method out or ask for another");
+}
+
+template <class Watch>
+inline constexpr bool observes = !std::same_as<std::remove_cvref_t<Watch>, Unobserved>;
+
+template <RealScalar S, Cost C, class A, class B>
+EntropicResult<S> entropic_in_cache(C const& cost, A const& a, B const& b,
+                                    EntropicOptions const& options, Potentials<S> const& start) {
+  SinkhornBatchOptions x;
+  x.epsilon = options.epsilon;
+  x.tolerance = options.tolerance;
+  x.max_seconds = options.max_seconds;
+  require_limits("entropic", x.max_iterations, x.max_seconds, options.observe_every);
+  BatchWorker<S> worker;
+  auto const solve = [&](Eigen::Ref<MatrixX<S> const> const& entries) {
+    return answer_of<S>(worker.attempt("entropic", entries, VectorX<S>(as_column(a)),
+                                       VectorX<S>(as_column(b)), x, start),
+                        EntropicMethod::in_cache);
+  };
+  if constexpr (CostOperator<C>) {
+    return solve(entries_of(cost, worker.entries));
+  } else {
+    return solve(cost);
+  }
 }
 
 /// Any cost that may be read column by column.
@@ -118,23 +156,35 @@ EntropicResult<S> entropic_by_columns(C const& cost, A const& a, B const& b,
     x.parallel = options.parallel;
     return answer_of<S>(sinkhorn_newton(cost, a, b, x, from, observer), newton);
   };
+  auto const go_on = [&](EntropicResult<S> const& r) {
+    auto last = by_newton({r.f, r.g}, std::max(0.0, options.max_seconds - r.seconds));
+    last.iterations += r.iterations;
+    last.seconds += r.seconds;
+    return last;
+  };
   bool const choose = options.method == automatic;
+  require(!observes<Watch> || options.method != in_cache,
+          "entropic: in_cache does not call observers; leave method out or ask for another");
+  if (options.method == in_cache ||
+      (choose && !observes<Watch> && fits_cache(shape(cost).rows, shape(cost).cols, share))) {
+    auto r = entropic_in_cache<S>(cost, a, b, options, start);
+    return r.status == Status::running ? go_on(r) : r;
+  }
   if (options.method == newton || (choose && share < newton_below)) {
     return by_newton(start, options.max_seconds);
   }
   SinkhornOptions x = sinkhorn_options(options);
   if (choose) x.max_iterations = patience_of_entropic;
   auto r = answer_of<S>(ot::sinkhorn(cost, a, b, x, start, observer), sinkhorn);
-  if (!choose || r.status != Status::iteration_limit) return r;
-  auto last = by_newton({r.f, r.g}, std::max(0.0, options.max_seconds - r.seconds));
-  last.iterations += r.iterations;
-  last.seconds += r.seconds;
-  return last;
+  return choose && r.status == Status::iteration_limit ? go_on(r) : r;
 }
 
-/// epsilon over the largest cost. One read.
-template <Cost C>
+/// epsilon over the largest cost, where the choice depends on it; else 0. One read.
+template <class Watch, Cost C>
 double relative_epsilon(C const& cost, EntropicOptions const& options) {
+  bool const small =
+      !observes<Watch> && double(cost.rows()) * double(cost.cols()) <= always_in_cache;
+  if (options.method != EntropicMethod::automatic || small) return 0;
   return with_cost(cost, [&](auto const& entries) {
     Strength const strength =
         checked_strength("entropic", entries, options.epsilon, options.tolerance);
@@ -152,8 +202,7 @@ template <Cost C, VectorLike<C> A, VectorLike<C> B, Observer Watch = Unobserved>
                                                    Potentials<scalar_t<C>> const& start = {},
                                                    Watch&& observer = {}) {
   detail::refuse_method(options.method, true, false);
-  double const share =
-      options.method == EntropicMethod::automatic ? detail::relative_epsilon(cost, options) : 0;
+  double const share = detail::relative_epsilon<Watch>(cost, options);
   return detail::entropic_by_columns(cost, a, b, options, start, share, observer);
 }
 
@@ -168,7 +217,7 @@ template <RealScalar S, class F, VectorExpr A, VectorExpr B, Observer Watch = Un
   double share = 0;
   bool multiscale_pays = false;
   if (options.method == automatic) {
-    share = detail::relative_epsilon(cost, options);
+    share = detail::relative_epsilon<Watch>(cost, options);
     multiscale_pays = cost.Y().rows() <= detail::multiscale_coordinates &&
                       double(cost.rows()) * double(cost.cols()) >= detail::multiscale_pairs &&
                       share <= detail::multiscale_below;

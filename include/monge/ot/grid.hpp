@@ -25,6 +25,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -33,8 +34,10 @@
 #include <vector>
 
 #include <monge/core/certify.hpp>
+#include <monge/core/exp.hpp>
 #include <monge/core/iterate.hpp>
 #include <monge/core/require.hpp>
+#include <monge/core/simd.hpp>
 #include <monge/ot/cost.hpp>
 #include <monge/ot/detail/grid_kernel.hpp>
 #include <monge/ot/sinkhorn.hpp>
@@ -298,6 +301,9 @@ class SinkhornGrid {
   }
 
  private:
+  using V = simd::pack_t<Wide>;
+  static constexpr Index width = 256;  // points that are handled at once
+
   [[nodiscard]] Index n() const { return w_.size(); }
   [[nodiscard]] Index m() const { return v_.size(); }
 
@@ -311,14 +317,8 @@ class SinkhornGrid {
     soft_rows(state, at, state.g, state.next);
     ++state.iterations;
     ++state.steps;
-    Wide deviation = 0, excess = 0;
-    for (Index i = 0; i < n(); ++i) {
-      if (!(w_(i) > 0)) continue;
-      Wide const beyond = std::expm1(Wide(state.f(i) - state.next(i)) / at.epsilon);
-      deviation += Wide(w_(i)) * std::abs(beyond);
-      excess += Wide(w_(i)) * beyond;
-    }
-    double const error = double(deviation);
+    Drift const drift = drift_of(state.f, state.next, at);
+    double const error = double(drift.deviation);
     if (error != error || error == infinity) {
       if (!all_have_partners(state)) return Status::infeasible;
     }
@@ -326,8 +326,7 @@ class SinkhornGrid {
       state.error = error;
       return Status::converged;
     }
-    Wide const value =
-        mean_potential(state.f, w_) + mean_potential(state.g, v_) - at.epsilon * excess;
+    Wide const value = drift.mean + mean_potential(state.g, v_) - at.epsilon * drift.excess;
     if (detail::beyond_couplings(double(value), largest_cost_, double(at.epsilon),
                                  highest_entropy_)) {
       return Status::infeasible;
@@ -409,12 +408,50 @@ class SinkhornGrid {
     return most;
   }
 
-  [[nodiscard]] static Wide mean_potential(MatrixX<S> const& p, VectorX<S> const& weights) {
-    Wide sum = 0;
-    for (Index i = 0; i < p.rows(); ++i) {
-      if (weights(i) > 0) sum += Wide(weights(i)) * Wide(p(i));
+  /// What the rows of the plan of f say, f' being its image: with r_i = exp((f_i - f'_i) / epsilon)
+  /// - 1, sum w |r|, sum w r and sum w f over the points that have weight.
+  struct Drift {
+    Wide deviation, excess, mean;
+  };
+  [[nodiscard]] Drift drift_of(MatrixX<S> const& f, MatrixX<S> const& image,
+                               detail::Blur<S> at) const {
+    std::array<Wide, width> x, p, weight;
+    V deviation{}, excess{}, mean{};
+    Wide const inverse = 1 / at.epsilon;
+    for (Index begin = 0; begin < n(); begin += width) {
+      Index const count = std::min(width, n() - begin);
+      for (auto* entries : {&x, &p, &weight})
+        std::fill(entries->begin() + count, entries->end(), 0);
+      S const *const w = w_.data() + begin, *const here = f.data() + begin,
+                     *const there = image.data() + begin;
+      for (Index k = 0; k < count; ++k) {
+        bool const on = w[k] > 0;
+        weight[k] = Wide(w[k]);
+        x[k] = on ? Wide(here[k] - there[k]) * inverse : Wide(0);
+        p[k] = on ? Wide(here[k]) : Wide(0);
+      }
+      for (Index k = 0; k < width; k += simd::lanes<Wide>) {
+        V const y = simd::load(&x[k]), share = simd::load(&weight[k]);
+        V const r = share * detail::expm1_pack<Wide>(y, detail::exp_pack<Wide>(y));
+        excess += r;
+        deviation += r < V{} ? -r : r;
+        mean += share * simd::load(&p[k]);
+      }
     }
-    return sum;
+    return {simd::sum<Wide>(deviation), simd::sum<Wide>(excess), simd::sum<Wide>(mean)};
+  }
+
+  [[nodiscard]] static Wide mean_potential(MatrixX<S> const& p, VectorX<S> const& weights) {
+    std::array<Wide, width> terms;
+    V mean{};
+    for (Index begin = 0; begin < p.rows(); begin += width) {
+      Index const count = std::min(width, p.rows() - begin);
+      std::fill(terms.begin() + count, terms.end(), 0);
+      S const *const w = weights.data() + begin, *const q = p.data() + begin;
+      for (Index k = 0; k < count; ++k) terms[k] = w[k] > 0 ? Wide(w[k]) * Wide(q[k]) : Wide(0);
+      for (Index k = 0; k < width; k += simd::lanes<Wide>) mean += simd::load(&terms[k]);
+    }
+    return simd::sum<Wide>(mean);
   }
 
   /// Gauge, potentials of zero weights, both marginals, <C, P> and the values.

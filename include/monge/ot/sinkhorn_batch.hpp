@@ -28,6 +28,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -55,6 +56,15 @@ struct SinkhornBatchOptions {
 
 namespace detail {
 
+/// Up to 7e4 entries a kernel stays near in the cache; where epsilon is so small that Newton
+/// systems are factorised, up to 3e4. Measured: at 256 x 256 and epsilon 1e-3 of the largest cost
+/// this way takes half the time of the others, at 1e-4 a little more than they. share: epsilon over
+/// that cost.
+inline constexpr double always_in_cache = 3e4;
+inline bool fits_cache(Index n, Index m, double share) {
+  return double(n) * double(m) <= (share >= 3e-4 ? 7e4 : always_in_cache);
+}
+
 /// What a thread keeps from problem to problem.
 template <RealScalar S>
 class BatchWorker {
@@ -64,47 +74,68 @@ class BatchWorker {
   SinkhornResult<S> solve(Eigen::Ref<MatrixX<S> const> const& cost, VectorX<S> a, VectorX<S> b,
                           SinkhornBatchOptions const& options, Deadline const& deadline) {
     double const start = deadline.elapsed();
-    EntropicProblem<DenseCostView<S>> const problem(
-        "sinkhorn", view<S>(cost), std::move(a), std::move(b), options.epsilon, options.tolerance);
-    SinkhornResult<S> r = small(problem) ? by_newton(problem, options, deadline)
-                                         : goes_on(problem, {}, options, deadline);
+    Problem const problem("sinkhorn", view<S>(cost), std::move(a), std::move(b), options.epsilon,
+                          options.tolerance);
+    SinkhornResult<S> r;
+    bool const in_cache =
+        fits_cache(problem.n(), problem.m(), problem.epsilon / problem.largest_cost);
+    if (in_cache) r = attempt(problem, {}, options.max_iterations, deadline);
+    if (!in_cache || r.status == Status::running) r = goes_on(problem, r, options, deadline);
     r.seconds = deadline.elapsed() - start;
     return certified(std::move(r));
+  }
+
+  /// One problem in the cache, whatever its size. running: another method is to go on from f and g.
+  SinkhornResult<S> attempt(std::string_view function, Eigen::Ref<MatrixX<S> const> const& cost,
+                            VectorX<S> a, VectorX<S> b, SinkhornBatchOptions const& options,
+                            Potentials<S> const& start) {
+    Deadline const deadline(options.max_seconds);
+    Problem const problem(function, view<S>(cost), std::move(a), std::move(b), options.epsilon,
+                          options.tolerance);
+    check_start(function, shape(problem.cost), start);
+    SinkhornResult<S> r = attempt(problem, start, options.max_iterations, deadline);
+    r.seconds = deadline.elapsed();
+    return r.status == Status::running ? r : certified(std::move(r));
   }
 
  private:
   using Problem = EntropicProblem<DenseCostView<S>>;
 
-  /// Up to 7e4 entries a kernel stays near in the cache; where epsilon is so small that Newton
-  /// systems are factorised, up to 3e4. Measured: at 256 x 256 and epsilon 1e-3 of the largest cost
-  /// this way takes half the time of the others, at 1e-4 a little more than they.
-  static bool small(Problem const& problem) {
-    double const most = problem.epsilon >= 3e-4 * problem.largest_cost ? 7e4 : 3e4;
-    return double(problem.n()) * double(problem.m()) <= most;
-  }
-
-  SinkhornResult<S> by_newton(Problem const& problem, SinkhornBatchOptions const& options,
-                              Deadline const& deadline) {
+  SinkhornResult<S> attempt(Problem const& problem, Potentials<S> const& start,
+                            Index max_iterations, Deadline const& deadline) {
     Index const n = problem.n(), m = problem.m();
     VectorX<S> f, g;
     problem.begin(Potentials<S>{}, f, g);
     Status status = Status::infeasible;
     if (problem.feasible) {
-      SmallProblem<S> const reduced = reduce(problem);
-      status = solver_.solve(reduced, options.max_iterations, deadline);
+      SmallProblem<S> reduced = reduce(problem);
+      if (start.f.size() > 0) reduced.f = reduce(start);
+      status = solver_.solve(reduced, max_iterations, deadline);
       expand(transposed_ ? solver_.g() : solver_.f(), f);
       expand(transposed_ ? solver_.f() : solver_.g(), g);
     }
     if (rows_.total.size() != n || rows_.columns.size != m) rows_ = RowSums<S>(n, m, 1);
     SinkhornResult<S> r;
-    if (status == Status::running) return goes_on(problem, {f, g}, options, deadline);
-    fill_result(r, problem, problem.answer(f, g, rows_, {}));
-    if (status == Status::converged && !(r.marginal_error <= r.tolerance)) {
-      return goes_on(problem, {f, g}, options, deadline);
+    if (status != Status::running) {
+      fill_result(r, problem, problem.answer(f, g, rows_, {}));
+      bool const kept = status != Status::converged || r.marginal_error <= r.tolerance;
+      r.status = kept ? status : Status::running;
     }
-    r.status = status;
+    if (status == Status::running || r.status == Status::running) {
+      r.f = usable(f);
+      r.g = usable(g);
+      r.status = Status::running;
+    }
     r.iterations = problem.feasible ? solver_.iterations() : 0;
     return r;
+  }
+
+  /// Finite potentials to go on from: zero where a point took no part, or everywhere if one is
+  /// lost.
+  static VectorX<S> usable(VectorX<S> p) {
+    bool const lost = p.array().isNaN().any();
+    for (S& value : p) value = !lost && std::isfinite(value) ? value : S(0);
+    return p;
   }
 
   /// The problem without its zero weights, its smaller side being the rows.
@@ -141,6 +172,15 @@ class BatchWorker {
     return reduced;
   }
 
+  /// The potentials of a start on the side of the rows.
+  S const* reduce(Potentials<S> const& start) {
+    std::vector<Index> const& kept = transposed_ ? kept_cols_ : kept_rows_;
+    VectorX<S> const& from = transposed_ ? start.g : start.f;
+    start_.resize(Index(kept.size()));
+    for (Index i = 0; i < start_.size(); ++i) start_(i) = from(kept[std::size_t(i)]);
+    return start_.data();
+  }
+
   static void positive(VectorX<S> const& weights, std::vector<Index>& kept, VectorX<S>& values) {
     kept.clear();
     for (Index i = 0; i < weights.size(); ++i) {
@@ -158,15 +198,13 @@ class BatchWorker {
     }
   }
 
-  /// The methods for problems of any size, from potentials that a reduced problem left.
-  SinkhornResult<S> goes_on(Problem const& problem, Potentials<S> start,
+  /// The methods for problems of any size, from the potentials that an attempt left, if there was
+  /// one.
+  SinkhornResult<S> goes_on(Problem const& problem, SinkhornResult<S> const& attempted,
                             SinkhornBatchOptions const& options, Deadline const& deadline) {
+    Potentials<S> const start{attempted.f, attempted.g};
     bool const cold = start.f.size() == 0;
-    Index const spent = cold ? 0 : solver_.iterations();
-    bool const usable = start.f.array().isNaN().count() == 0;
-    for (VectorX<S>* p : {&start.f, &start.g}) {
-      for (S& value : *p) value = usable && std::isfinite(value) ? value : S(0);
-    }
+    Index const spent = attempted.iterations;
     bool const forbidden = problem.highest_entropy < infinity;
     bool const dense = cold && problem.epsilon >= 1e-3 * problem.largest_cost;
     SinkhornResult<S> r;
@@ -194,7 +232,7 @@ class BatchWorker {
   MatrixX<S> reduced_;
   bool transposed_ = false;
   std::vector<Index> kept_rows_, kept_cols_;
-  VectorX<S> w_, v_;
+  VectorX<S> w_, v_, start_;
 };
 
 /// solve(worker, k) for every problem.

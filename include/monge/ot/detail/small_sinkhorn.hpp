@@ -45,6 +45,7 @@ struct SmallProblem {
   Index stride = 0, n = 0, m = 0;
   S const *w = nullptr, *v = nullptr;
   double epsilon = 1, tolerance = 0, largest_cost = 0;
+  S const* f = nullptr;  // potentials of the rows to begin with; none: zero, and annealing
 };
 
 /// A solver whose memory serves one problem after the other.
@@ -55,8 +56,8 @@ class SmallSinkhorn {
   using T = float;  // of Newton directions
   using VT = simd::pack_t<T>;
 
-  /// Solves from zero potentials. converged, iteration_limit or time_limit; running: the caller is
-  /// to go on from f() and g().
+  /// Solves from the potentials of the problem. converged, iteration_limit or time_limit; running:
+  /// the caller is to go on from f() and g().
   Status solve(SmallProblem<S> const& problem, Index max_iterations, Deadline const& deadline) {
     problem_ = problem;
     max_iterations_ = max_iterations;
@@ -64,7 +65,7 @@ class SmallSinkhorn {
     if (deadline.passed()) return Status::time_limit;
     Annealing<S> annealing(problem.epsilon, annealing_factor, problem.largest_cost);
     // From about a tenth of the largest cost, so that an epsilon like that has one level.
-    annealing.levels = std::max<Index>(annealing.levels - 1, 0);
+    annealing.levels = problem.f ? 0 : std::max<Index>(annealing.levels - 1, 0);
     Status status = Status::converged;
     for (Index level = annealing.levels; level >= 0 && status == Status::converged; --level) {
       double const goal =
@@ -92,6 +93,7 @@ class SmallSinkhorn {
     Index const n = problem_.n, m = problem_.m;
     kernel_.resize(n, m);
     f_.setZero(n);
+    if (problem_.f) std::copy_n(problem_.f, n, f_.data());
     g_.setZero(m);
     sums_.resize(m);
     e_.resize(n);

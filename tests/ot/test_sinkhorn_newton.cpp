@@ -399,3 +399,21 @@ TEST_CASE("sinkhorn_newton: misuse is refused in the caller's words", "[sinkhorn
   CHECK_REFUSED(ot::sinkhorn_newton(p.C, p.a, p.b, options, {p.b, p.a}),
                 "start has 7 and 5 potentials");
 }
+
+TEST_CASE("sinkhorn_newton: weights over many decades do not hold up its steps",
+          "[sinkhorn_newton]") {
+  Index const n = 120;
+  MatrixXd C = clouds(n, n).C;
+  C /= C.maxCoeff();
+  for (double const decades : {30.0, 100.0, 300.0}) {
+    VectorXd w(n);
+    for (Index i = 0; i < n; ++i) w(i) = std::pow(10, -decades * double(7 * i % n) / double(n - 1));
+    w /= w.sum();
+    for (double const epsilon : {1e-4, 1e-5, 1e-6}) {
+      CAPTURE(decades, epsilon);
+      auto const r = ot::sinkhorn_newton(C, w, w, {.epsilon = epsilon});
+      CHECK(r.converged());
+      CHECK(r.iterations < 1200);
+    }
+  }
+}

@@ -261,7 +261,7 @@ class SinkhornNewton {
       }
       record(state, 0, 0, 0);
     }
-    while (state.error <= goal(state.level)) {
+    while (state.error <= goal(state.level) && (state.level == 0 || rows_are_near(state))) {
       if (state.level == 0) {
         if (state.rough) {  // such a read cannot tell
           state.settled = true;
@@ -288,6 +288,18 @@ class SinkhornNewton {
     bool const stuck = state.level == 0 && idle >= 30 &&
                        state.error <= 64 * problem_.rounding_floor(state.f, state.g);
     return stuck ? Status::precision_limit : Status::running;
+  }
+
+  /// Whether every row whose weight counts is within a factor e of its mass. A level above the last
+  /// also waits for this: where few points have nearly all mass, the error tells of these alone.
+  [[nodiscard]] bool rows_are_near(State const& state) const {
+    S const inverse = annealing_.blur(state.level).inverse;
+    S const light = S(1e-3 * problem_.tolerance / double(problem_.n()));
+    for (Index i = 0; i < problem_.n(); ++i) {
+      S const log_r = (state.f(i) - state.sinkhorn(i)) * inverse;
+      if (problem_.w(i) > light && std::abs(log_r) > 1) return false;
+    }
+    return true;
   }
 
   /// Whether the next step may be Newton's: after the warm-up, unless a failure made it wait.
@@ -431,11 +443,20 @@ class SinkhornNewton {
     Index const n = problem_.n();
     detail::Blur<S> const at = annealing_.blur(state.level);
 
-    VectorX<S> gradient(n), mass(n), secant(n);
+    // Rows of nearly no weight have a say in x by rounding only, and a loud one: their potentials
+    // take Sinkhorn's step, and move on with those of their neighbours.
+    S const light = S(1e-3 * std::min(state.error, 1.0) / double(n));
+    VectorX<S> gradient(n), mass(n), secant(n), from = state.f;
     S reach = 0;  // how far a step of Sinkhorn would move the exponents
     for (Index i = 0; i < n; ++i) {
       S const w = problem_.w(i), r = S(state.r(i));
-      S const log_r = w > 0 ? (state.f(i) - state.sinkhorn(i)) * at.inverse : S(0);
+      if (w <= light) {
+        from(i) = state.sinkhorn(i);
+        mass(i) = secant(i) = w * r;
+        gradient(i) = 0;
+        continue;
+      }
+      S const log_r = (state.f(i) - state.sinkhorn(i)) * at.inverse;
       reach = std::max(reach, std::abs(log_r));
       mass(i) = w * r;
       gradient(i) = S(Wide(w) * (1 - state.r(i)));
@@ -471,7 +492,7 @@ class SinkhornNewton {
     bool const clipped = alpha < 1;
     int const trials = adaptive ? 3 : is(NewtonPolicy::ssns) ? 4 : 20;
     for (int trial = 0; trial < trials; ++trial, alpha /= adaptive ? 4 : 2) {
-      state.trial = state.f + S(at.epsilon * Wide(alpha)) * x;
+      state.trial = from + S(at.epsilon * Wide(alpha)) * x;
       state.trial_g = state.g;
       evaluate(state, state.trial, state.trial_g, true);
       Wide const rise = (semi_dual(state.trial, state.trial_g) - state.value) / at.epsilon;

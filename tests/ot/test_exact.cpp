@@ -434,6 +434,22 @@ TEST_CASE("exact: a start from the optimal potentials needs nearly no pivots", "
   require_optimal<double>(C, a, b, poor);
 }
 
+TEST_CASE("exact: costs whose sums overflow are refused, the largest others are not", "[exact]") {
+  double const largest = std::numeric_limits<double>::max();
+  VectorXd const equal = VectorXd::Constant(3, 1. / 3), general = Eigen::Vector3d(0.2, 0.3, 0.5);
+  Random random(30);
+  MatrixXd C = random.matrix(3, 3);
+  for (VectorXd const& b : {equal, general}) {
+    for (double const huge : {largest, -largest, largest / 40}) {
+      C(1, 2) = huge;
+      REQUIRE(refusal([&] { (void)exact(C, equal, b); }).find("so large that sums overflow") !=
+              std::string::npos);
+    }
+    C(1, 2) = largest / 50;
+    require_optimal<double>(C, equal, b, exact(C, equal, b));
+  }
+}
+
 TEST_CASE("exact: a small problem starts near its optimum with all of its mass", "[exact]") {
   for (bool const plane : {true, false}) {
     Random random(31);

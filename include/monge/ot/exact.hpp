@@ -318,7 +318,8 @@ ExactResult<S> solve_as_assignment(C const& cost, VectorX<S> a, VectorX<S> b,
 ///     auto r = monge::ot::exact(monge::ot::point_cloud(X, Y, squared_euclidean{}), a, b);
 ///
 /// C is a matrix expression (a row-major matrix is solved as its transpose, without a copy) or a
-/// CostOperator. Entries may be negative; +infinity forbids a pair; NaN and -infinity are refused.
+/// CostOperator. Entries may be negative; +infinity forbids a pair; NaN, -infinity and entries so
+/// large that sums overflow (beyond the largest double / (8 (n + m))) are refused.
 /// Weights are nonnegative and finite; masses that differ by at most 8 (n + m) u relative to their
 /// mean are rescaled to it, a larger difference is refused. Zero weights are allowed: their
 /// potentials are the largest that are feasible. Weights below 2^-63 of the mass count as zero.

@@ -139,11 +139,13 @@ class ExactProblem {
   void read() {
     VectorX<S> scratch(segment_width);
     row_minimum = VectorX<S>::Constant(n(), S(none));
-    bool finite = true;
+    // Potentials are sums of up to n + m costs.
+    W const largest = std::numeric_limits<W>::max() / W(8 * (n() + m()));
+    bool plain = true;
     for (Index j = 0; j < m(); ++j) {
       for_each_segment(cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
         ConstArrayMap<S> const entries(c, count);
-        finite = finite && std::isfinite(entries.sum());
+        plain = plain && W(entries.abs().sum()) <= largest;  // false for NaN and infinity
         if (has_column(j)) {
           auto part = row_minimum.segment(first, count).array();
           part = part.min(entries);
@@ -153,7 +155,10 @@ class ExactProblem {
       });
     }
     lowest = std::min(lowest, W(row_minimum.minCoeff()));
-    if (!finite) checked_scale("exact", cost);  // finds out why, and refuses what has no meaning
+    if (plain) return;
+    double const scale = checked_scale("exact", cost).largest;  // refuses what has no meaning
+    require(W(scale) <= largest, "exact: the largest cost is ", scale,
+            ", so large that sums overflow; scale the costs, or forbid pairs by +infinity");
   }
 
   int unit_ = 0;  // the exponent of the unit of mass

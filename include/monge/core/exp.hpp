@@ -72,7 +72,7 @@ template <class S>
 inline simd::pack_t<S> exp_pack(simd::pack_t<S> const& x) {
   using V = simd::pack_t<S>;
   if constexpr (std::same_as<S, float> || std::same_as<S, double>) {
-    using Bits = simd::pack_t<simd::bits_t<S>>;
+    using Bits = simd::pack_t<simd::word_t<S>>;
     using K = ExpConstants<S>;
     V const shifted = x * K::log2_e + K::shift;
     V const k = shifted - K::shift;

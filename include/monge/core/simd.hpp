@@ -8,6 +8,7 @@
 /// position. Arithmetic, comparison and `mask ? a : b` work on packs and scalars alike.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -30,6 +31,10 @@ inline constexpr int register_bytes = 16;
 template <class S>
 using bits_t = std::conditional_t<sizeof(S) == 4, std::int32_t, std::int64_t>;
 
+/// The unsigned one, for sums that may wrap.
+template <class S>
+using word_t = std::make_unsigned_t<bits_t<S>>;
+
 namespace detail {
 
 template <class S>
@@ -38,8 +43,8 @@ struct PackOf {
 };
 #if defined(__GNUC__)
 template <class S>
-  requires std::same_as<S, float> || std::same_as<S, double> || std::same_as<S, std::int32_t> ||
-           std::same_as<S, std::int64_t>
+  requires std::same_as<S, float> || std::same_as<S, double> ||
+           (std::integral<S> && (sizeof(S) == 4 || sizeof(S) == 8))
 struct PackOf<S> {
   typedef S type __attribute__((vector_size(register_bytes)));
 };

@@ -84,13 +84,13 @@ template <RealScalar S>
 simd::pack_t<S> power_pack(simd::pack_t<S> const& k) {
   using V = simd::pack_t<S>;
   if constexpr (std::same_as<S, float> || std::same_as<S, double>) {
-    using Bits = simd::pack_t<simd::bits_t<S>>;
+    using Bits = simd::pack_t<simd::word_t<S>>;
     using K = ExpConstants<S>;
     Bits const whole = std::bit_cast<Bits>(k + K::shift) << K::mantissa_bits;
     V const zero = simd::broadcast(S(0));
     return k < S(std::numeric_limits<S>::min_exponent - 1)
                ? zero
-               : std::bit_cast<V>(whole + std::bit_cast<simd::bits_t<S>>(S(1)));
+               : std::bit_cast<V>(whole + std::bit_cast<simd::word_t<S>>(S(1)));
   } else {
     S const y = std::exp2(k);
     return y < std::numeric_limits<S>::min() ? S(0) : y;

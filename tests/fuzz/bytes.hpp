@@ -82,4 +82,19 @@ class Bytes {
   std::size_t size_;
 };
 
+/// The body of a target that takes problems in double and in float: run.operator()<S>(bytes).
+template <class Run>
+int in_double_or_float(std::uint8_t const* data, std::size_t size, Run&& run) {
+  Bytes bytes(data, size);
+  if (bytes.below(2) == 0) {
+    run.template operator()<double>(bytes);
+  } else {
+    run.template operator()<float>(bytes);
+  }
+  return 0;
+}
+
 }  // namespace monge::fuzz
+
+// Each target defines it; libFuzzer and the replay call it.
+extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size);

@@ -104,13 +104,6 @@ void run(Bytes& bytes) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size);
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
-  Bytes bytes(data, size);
-  if (bytes.below(2) == 0) {
-    run<double>(bytes);
-  } else {
-    run<float>(bytes);
-  }
-  return 0;
+  return monge::fuzz::in_double_or_float(data, size, []<class S>(Bytes& bytes) { run<S>(bytes); });
 }

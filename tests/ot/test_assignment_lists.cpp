@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "support/catch.hpp"
+#include "support/problems.hpp"
 #include <monge/ot/assignment.hpp>
 #include <monge/ot/exact.hpp>
 
@@ -26,22 +27,17 @@ using monge::VectorX;
 
 constexpr double inf = std::numeric_limits<double>::infinity();
 
+/// Uniform in (0, 1), or whole numbers below `levels`.
 template <class S>
-MatrixX<S> uniform(Index n, Index m, unsigned seed, double levels = 0) {
-  std::mt19937_64 engine(seed);
-  MatrixX<S> C(n, m);
-  for (S& c : C.reshaped()) {
-    double const u = double(engine() >> 11) * 0x1p-53;
-    c = levels > 0 ? S(std::floor(u * levels)) : S(u);
-  }
+MatrixX<S> uniform(Index n, Index m, std::uint64_t seed, double levels = 0) {
+  MatrixX<S> C = support::matrix<S>(n, m, seed);
+  if (levels > 0) C = (S(levels) * C.array()).floor();
   return C;
 }
 
 MatrixXd squared_distances(Index d, Index n, Index m) {
-  MatrixXd const X = uniform<double>(d, n, 1), Y = uniform<double>(d, m, 2);
-  MatrixXd C(n, m);
-  for (Index j = 0; j < m; ++j) C.col(j) = (X.colwise() - Y.col(j)).colwise().squaredNorm();
-  return C;
+  return monge::ot::cost_matrix(support::matrix(d, n, 1), support::matrix(d, m, 2),
+                                monge::ot::squared_euclidean{});
 }
 
 template <class S>

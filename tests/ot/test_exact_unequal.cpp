@@ -239,7 +239,8 @@ TEMPLATE_TEST_CASE("exact: costs that mean never do not drown partial transport"
   VectorX<S> a(3), b(5);
   a << 1.5, 0.5, 0.5;
   b << 0.5, 1.5, 1, 0.5, 0.5;
-  for (S never : {S(1e6), S(1e20), S(1e30), std::numeric_limits<S>::max()}) {
+  // Not far above it sums of doubles overflow, and exact refuses the costs.
+  for (S never : {S(1e6), S(1e20), S(1e30), std::numeric_limits<S>::max() / 1024}) {
     monge::MatrixX<S> C(3, 5);
     C << 23000, never, 5000, 51000, never,  //
         29000, 26000, 10000, 10000, 38000,  //

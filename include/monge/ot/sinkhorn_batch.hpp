@@ -118,14 +118,15 @@ class BatchWorker {
     SinkhornResult<S> r;
     if (status != Status::running) {
       fill_result(r, problem, problem.answer(f, g, rows_, {}));
-      bool const kept = status != Status::converged || r.marginal_error <= r.tolerance;
-      r.status = kept ? status : Status::running;
+      if (status == Status::converged && !(r.marginal_error <= r.tolerance)) {
+        status = Status::running;
+      }
     }
-    if (status == Status::running || r.status == Status::running) {
+    if (status == Status::running) {
       r.f = usable(f);
       r.g = usable(g);
-      r.status = Status::running;
     }
+    r.status = status;
     r.iterations = problem.feasible ? solver_.iterations() : 0;
     return r;
   }

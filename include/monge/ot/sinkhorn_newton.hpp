@@ -487,7 +487,7 @@ class SinkhornNewton {
                        (std::abs(state.value) + Wide(problem_.largest_cost)) / at.epsilon;
     double const bound = state.radius * std::max(1.0, double(reach));
     bool const adaptive = is(NewtonPolicy::adaptive);
-    if (brings_system() && extended(state, at, noise, x, inner)) return true;
+    if (brings_system() && extended(state, at, noise, from + S(at.epsilon) * x, inner)) return true;
     double alpha = adaptive && length > S(bound) ? bound / double(length) : 1;
     bool const clipped = alpha < 1;
     int const trials = adaptive ? 3 : is(NewtonPolicy::ssns) ? 4 : 20;
@@ -520,9 +520,8 @@ class SinkhornNewton {
 
   /// A step of clusters contracts the error by a factor that does not fall: Anderson's method
   /// combines it with those before. False if there are none, or if D did not rise by it.
-  bool extended(State& state, detail::Blur<S> at, Wide noise, VectorX<S> const& x,
+  bool extended(State& state, detail::Blur<S> at, Wide noise, VectorX<S> const& image,
                 Index inner) const {
-    VectorX<S> const image = state.f + S(at.epsilon) * x;
     state.trial = state.f;
     if (!state.anderson.propose(problem_.w, S(at.epsilon), state.trial, image)) return false;
     state.trial_g = state.g;

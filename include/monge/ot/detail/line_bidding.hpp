@@ -210,8 +210,9 @@ void bid(Lines<S> const& lines, AssignmentState<S>& state, Index bids) {
       clear_matching(state);
     }
     Index const line = state.waiting(--state.count);
-    auto const [nearest, second, low, runner_up] = nearest_slots(lines, line, state);
-    S const rise = nearest < 0 ? unreachable<S> : runner_up - low + bidding.step;
+    scan_line<true>(&lines.coeffRef(0, line), S(0), state);
+    auto const [nearest, low] = take_nearest(state);
+    S const rise = nearest < 0 ? unreachable<S> : state.least.minCoeff() - low + bidding.step;
     if (!(rise <= bidding.far)) {  // it waits below the others
       if (state.count > state.failed) state.waiting(state.count) = state.waiting(state.failed);
       state.waiting(state.failed++) = line;

@@ -106,9 +106,9 @@ struct NearestSlots {
 /// The two nearest slots of a line: by its list if that tells, else by a scan.
 template <RealScalar S>
 NearestSlots<S> nearest_slots(Lines<S> const& lines, Index line, AssignmentState<S>& state) {
-  NearestSlots<S> nearest;
   ShortLists<S> const& lists = state.lists;
   if (lists.used()) {
+    NearestSlots<S> nearest;
     auto const* const list = lists.of(line);
     for (Index k = 0; k < lists.count(line); ++k) {
       nearest.see(list[k].slot, list[k].cost - state.price(list[k].slot));
@@ -118,9 +118,8 @@ NearestSlots<S> nearest_slots(Lines<S> const& lines, Index line, AssignmentState
   } else {
     scan_line<true>(&lines.coeffRef(0, line), S(0), state);
   }
+  NearestSlots<S> nearest;
   std::tie(nearest.first, nearest.low) = take_nearest(state);
-  nearest.second = -1;
-  nearest.runner_up = unreachable<S>;
   if (nearest.first >= 0) std::tie(nearest.second, nearest.runner_up) = take_nearest(state);
   return nearest;
 }

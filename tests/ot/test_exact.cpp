@@ -428,7 +428,7 @@ TEST_CASE("exact: a start from the optimal potentials needs nearly no pivots", "
   auto const warm = exact(C, a, b, {}, {cold.f, cold.g});
   require_optimal<double>(C, a, b, warm);
   REQUIRE(warm.iterations <= 5);
-  REQUIRE(cold.iterations >= 50);
+  REQUIRE(cold.iterations >= 30);
   // Any start leads to the optimum.
   auto const poor = exact(C, a, b, {}, {VectorXd(100 * Random(19).matrix(200, 1)), b});
   require_optimal<double>(C, a, b, poor);
@@ -508,7 +508,8 @@ TEST_CASE("exact: pivots allocate nothing", "[exact]") {
   monge::ot::Exact const method(operator_of<double>(C), w.a, w.b);
   auto state = method.init();
   static_cast<void>(method.advance(state, 1));
-  REQUIRE(monge::test::allocations([&] { static_cast<void>(method.advance(state, 3000)); }) == 0);
+  REQUIRE(monge::test::allocations([&] { static_cast<void>(method.advance(state, 1000)); }) == 0);
+  REQUIRE(state.iterations == 1001);
 }
 
 TEST_CASE("exact: limits and the observer end a run with a plan and feasible potentials",
@@ -520,13 +521,13 @@ TEST_CASE("exact: limits and the observer end a run with a plan and feasible pot
   auto const watch = [&](monge::Progress const& progress) {
     ++calls;
     REQUIRE(progress.error >= 0);
-    return progress.iteration < 50;
+    return progress.iteration < 10;
   };
   for (auto const& [r, status] :
        {std::pair{exact(C, w.a, w.b, {.max_iterations = 0}), Status::iteration_limit},
-        std::pair{exact(C, w.a, w.b, {.max_iterations = 60}), Status::iteration_limit},
+        std::pair{exact(C, w.a, w.b, {.max_iterations = 10}), Status::iteration_limit},
         std::pair{exact(C, w.a, w.b, {.max_seconds = 0}), Status::time_limit},
-        std::pair{exact(C, w.a, w.b, {.observe_every = 10}, {}, watch),
+        std::pair{exact(C, w.a, w.b, {.observe_every = 2}, {}, watch),
                   Status::stopped_by_observer}}) {
     REQUIRE(r.status == status);
     REQUIRE(r.marginal_error <= 1e-13);
@@ -535,8 +536,8 @@ TEST_CASE("exact: limits and the observer end a run with a plan and feasible pot
     REQUIRE(((C.colwise() - r.f).rowwise() - r.g.transpose()).minCoeff() >= -1e-14);
   }
   REQUIRE(calls == 5);
-  auto const r = exact(C, w.a, w.b, {.max_iterations = 60});
-  REQUIRE(r.iterations == 60);
+  auto const r = exact(C, w.a, w.b, {.max_iterations = 10});
+  REQUIRE(r.iterations == 10);
 }
 
 TEST_CASE("exact: misuse is refused in the caller's words", "[exact]") {

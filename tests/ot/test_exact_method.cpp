@@ -144,7 +144,7 @@ TEST_CASE("exact: a plan is a start", "[exact]") {
   auto const other = solve(C, moved, b), other_by_plan = solve(C, moved, b, {.plan = cold.plan});
   REQUIRE(other_by_plan.converged());
   REQUIRE_THAT(other_by_plan.transport_cost, WithinRel(other.transport_cost, 1e-13));
-  MatrixXd const D = C + 0.01 * support::matrix(400, 380, 14);
+  MatrixXd const D = C + 0.001 * support::matrix(400, 380, 14);
   auto const near = solve(D, a, b), near_by_plan = solve(D, a, b, {cold.f, cold.g, cold.plan});
   REQUIRE_THAT(near_by_plan.transport_cost, WithinRel(near.transport_cost, 1e-13));
   REQUIRE(near_by_plan.iterations < near.iterations);

@@ -204,7 +204,7 @@ TEST_CASE("exact: shapes, storage and operators agree on partial transport", "[e
 }
 
 TEST_CASE("exact: partial transport starts from earlier results", "[exact]") {
-  Problem const p = random_problem(60, 50, 90);
+  Problem const p = random_problem(240, 200, 90);
   double const mass = 0.6 * p.a.sum();
   auto const cold = exact(p.C, p.a, p.b, {.mass = mass});
   auto const warm = exact(p.C, p.a, p.b, {.mass = mass}, {cold.f, cold.g, cold.plan});

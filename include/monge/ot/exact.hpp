@@ -68,13 +68,14 @@ class Exact {
   /// Everything that changes while it runs. Copy it to keep a checkpoint.
   struct State {
     bool started = false;
-    detail::StartProgress<W> start;
+    detail::StartProgress<S> start;
     detail::TransportTree<W> tree;
     detail::PricingState<W> pricing;
-    Index since_refresh = 0;        // pivots since the potentials were computed afresh
-    W shed = infinity;              // the largest cost of idle arcs when they were last shed
-    Index iterations = 0;           // pivots
-    detail::ExactAnswer<W> answer;  // written by finish
+    std::vector<detail::Mass> supply;  // the problem's, less what was shed
+    Index since_refresh = 0;           // pivots since the potentials were computed afresh
+    W shed = infinity;                 // the largest cost of idle arcs when they were last shed
+    Index iterations = 0;              // pivots
+    detail::ExactAnswer<W> answer;     // written by finish
   };
 
   /// Refuses misuse with std::invalid_argument, as exact() does. One read of the cost.
@@ -146,6 +147,7 @@ class Exact {
   void refresh(State& state) const {
     state.tree.refresh(exact_cost());
     state.since_refresh = 0;
+    shed_idle_arcs(state);
   }
 
   /// Makes the start; false if the deadline passed before.
@@ -154,7 +156,7 @@ class Exact {
     detail::StartMaker<C> const maker(problem_, start_);
     if (!maker.advance(state.start, state.pricing.pool, deadline)) return false;
     plant(state);
-    if (maker.rough() && !give_all_mass(state)) {
+    if (maker.may_lack(state.start) && !give_all_mass(state)) {
       state.start = {};
       state.start.greedy = true;
       static_cast<void>(maker.advance(state.start, state.pricing.pool, Deadline(infinity)));
@@ -167,15 +169,16 @@ class Exact {
 
   /// The tree of the start, and no candidates.
   void plant(State& state) const {
-    state.tree = detail::TransportTree<W>(problem_.n(), problem_.supply, state.start.forest,
+    state.supply = problem_.supply;
+    state.tree = detail::TransportTree<W>(problem_.n(), state.supply, state.start.forest,
                                           state.start.potential, exact_cost());
     state.pricing.candidates.clear();
     detail::Pricing<C>(problem_).reserve(state.pricing);
     state.since_refresh = 0;
   }
 
-  /// The forest of a rough plan may lack mass. The few pivots that end this belong to the start, so
-  /// that a run that stops early has a plan. False if they do not, or only by arcs that cost a
+  /// The forest of a small problem may lack mass. The few pivots that end this belong to the start,
+  /// so that a run that stops early has a plan. False if they do not, or only by arcs that cost a
   /// million times more than any before: the greedy start avoids such better.
   bool give_all_mass(State& state) const {
     constexpr W far = 0x1p20;
@@ -208,29 +211,45 @@ class Exact {
     ++state.since_refresh;
   }
 
-  /// Arcs of the tree that carry nothing but cost far more than those of the plan (1e32 for
-  /// "never", say) lift the potentials beyond them so high that small costs drown. If there are
-  /// any, all idle arcs go; the parts of the tree that this leaves are balanced. Each time their
+  /// Arcs of the tree that carry nothing, or no more than the rounding of weights to units leaves,
+  /// but cost far more than those of the plan (1e32 for "never", say) lift the potentials beyond
+  /// them so high that small costs drown. If there are any, they go, with what they carry, and so
+  /// do all that are idle; the parts of the tree that this leaves are balanced. Each time their
   /// cost must have fallen by the same factor, so this ends.
   bool shed_idle_arcs(State& state) const {
     constexpr W far = 1024;
-    W carrying = 0, idle = 0;
-    std::vector<detail::Arc> plan;
+    detail::Mass const few = state.tree.lacking_parts > 0 ? 0 : problem_.n() + problem_.m();
     detail::TransportTree<W> const& tree = state.tree;
+    W carrying = 0, idle = 0;
     tree.for_each_below(tree.root(), [&](int v) {
       if (tree.at(v).parent == tree.root()) return;
-      W const cost = std::abs(problem_.price(tree.arc(v)));
-      if (tree.at(v).flow > 0) plan.push_back(tree.arc(v));
-      W& largest = tree.at(v).flow > 0 ? carrying : idle;
-      largest = std::max(largest, cost);
+      W& largest = tree.at(v).flow > few ? carrying : idle;
+      largest = std::max(largest, std::abs(problem_.price(tree.arc(v))));
     });
     if (!(idle > far * carrying && idle * far < state.shed)) return false;
     state.shed = idle;
+    std::vector<detail::Arc> plan;
+    std::vector<detail::Mass> supply = state.supply;
+    tree.for_each_below(tree.root(), [&](int v) {
+      detail::Mass const flow = tree.at(v).flow;
+      if (tree.at(v).parent == tree.root() || flow == 0) return;
+      detail::Arc const arc = tree.arc(v);
+      detail::Mass& have = supply[std::size_t(arc.row)];
+      detail::Mass& want = supply[std::size_t(problem_.n() + arc.column)];
+      bool const dear = std::abs(problem_.price(arc)) > far * carrying;
+      if (dear && flow <= few && flow < have && flow < -want) {
+        have -= flow;
+        want += flow;
+      } else {
+        plan.push_back(arc);
+      }
+    });
     VectorX<W> potential = VectorX<W>::Zero(problem_.n() + problem_.m());
     for (Index i = 0; i < problem_.n(); ++i) {
       if (!problem_.has_row(i)) potential(i) = tree.potential(i);
     }
-    state.tree = {problem_.n(), problem_.supply, plan, std::move(potential), exact_cost()};
+    state.supply = std::move(supply);
+    state.tree = {problem_.n(), state.supply, plan, std::move(potential), exact_cost()};
     state.pricing.candidates.clear();
     return true;
   }

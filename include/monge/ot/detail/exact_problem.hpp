@@ -24,6 +24,13 @@ struct PricedArc {
   Arc arc;
 };
 
+/// An arc with its cost.
+template <RealScalar W>
+struct CostArc {
+  W cost = 0;
+  Arc arc;
+};
+
 /// The order of reduced costs; ties go by column and row.
 template <RealScalar W>
 bool before(PricedArc<W> const& x, PricedArc<W> const& y) {

@@ -15,6 +15,8 @@
 #include <vector>
 
 #include <monge/core/iterate.hpp>
+#include <monge/ot/detail/coarse_costs.hpp>
+#include <monge/ot/detail/crossover.hpp>
 #include <monge/ot/detail/exact_problem.hpp>
 #include <monge/ot/detail/rough_plan.hpp>
 
@@ -63,13 +65,6 @@ std::vector<PricedArc<W>> plan_arcs(Eigen::SparseMatrix<S> const& plan, HasRow c
   return arcs;
 }
 
-/// An arc with its cost.
-template <RealScalar W>
-struct CostArc {
-  W cost = 0;
-  Arc arc;
-};
-
 /// Says once in a while whether a deadline has passed: asking for every column would cost more than
 /// a short column.
 class Patience {
@@ -90,17 +85,20 @@ class Patience {
 };
 
 /// How far a start has come. A value, so that it can be taken up again.
-template <RealScalar W>
+template <RealScalar S>
 struct StartProgress {
-  enum class Stage { read, fill, done };
-  Stage stage = Stage::read;
-  bool greedy = false;              // no rough plan
-  Index column = 0;                 // the next to be read
-  VectorX<W> potential;             // n + m
-  std::vector<PricedArc<W>> tight;  // to build the forest from
-  W limit = 0;                      // what an arc must be below to be kept
-  std::vector<Mass> rest;           // n + m: mass without a way yet
-  VectorX<W> open;                  // n: f of rows with a rest, else -infinity
+  using W = wide_t<S>;
+  enum class Stage { merge, read, fill, done };
+  Stage stage = Stage::merge;
+  bool greedy = false;               // no rough plan of a small problem
+  std::vector<CoarseRun<S>> coarse;  // none or one
+  Index column = 0;                  // the next to be read
+  VectorX<W> potential;              // n + m
+  std::vector<PricedArc<W>> tight;   // the first to send mass along
+  W limit = 0;                       // what an arc must be below to be kept
+  std::vector<Mass> rest;            // n + m: mass without a way yet
+  VectorX<W> open;                   // n: f of rows with a rest, else -infinity
+  std::vector<LoadedArc<W>> plan;
   std::vector<Arc> forest;
 };
 
@@ -110,7 +108,7 @@ class StartMaker {
  public:
   using S = scalar_t<C>;
   using W = wide_t<S>;
-  using Progress = StartProgress<W>;
+  using Progress = StartProgress<S>;
   using Stage = typename Progress::Stage;
 
   StartMaker(ExactProblem<C> const& problem, ExactStart<S> const& given)
@@ -122,33 +120,15 @@ class StartMaker {
     return std::min(n, std::max(std::clamp<Index>(n / 12, 16, 32), 2 * n / m));
   }
 
-  /// Whether a small problem starts from a rough plan.
-  [[nodiscard]] bool rough() const { return !warm() && !problem_.keeps_pool(); }
+  /// Whether the forest may lack mass that has a way.
+  [[nodiscard]] bool may_lack(Progress const& p) const {
+    return !warm() && !problem_.keeps_pool() && !p.greedy;
+  }
 
   /// Goes on; false if the deadline passed before the forest is complete.
   bool advance(Progress& p, std::vector<CostArc<W>>& pool, Deadline const& deadline) const {
     if (p.potential.size() == 0) begin(p);
-    if (warm()) {
-      if (p.stage == Stage::read && !read_for_warm(p, deadline)) return false;
-      if (p.stage == Stage::fill) {
-        if (problem_.keeps_pool()) {
-          for (PricedArc<W> const& x : p.tight) pool.push_back({x.cost, x.arc});
-        }
-        std::vector<PricedArc<W>> arcs = plan_arcs<W>(
-            given_.plan, [this](Index i) { return problem_.has_row(i); },
-            [this](Index j) { return problem_.has_column(j); },
-            [this](Arc arc) { return problem_.price(arc); });
-        arcs.insert(arcs.end(), p.tight.begin(), p.tight.end());
-        p.forest = spanning_forest(arcs, n(), problem_.supply.size());
-      }
-    } else {
-      bool const fresh = p.stage == Stage::read && p.column == 0;
-      if (rough() && fresh && !p.greedy && take_rough_plan(p)) p.stage = Stage::done;
-      if (p.stage == Stage::read && !read_columns(p, pool, deadline)) return false;
-      if (p.stage == Stage::fill && !fill(p, deadline)) return false;
-    }
-    p.stage = Stage::done;
-    return true;
+    return warm() ? advance_warm(p, pool, deadline) : advance_cold(p, pool, deadline);
   }
 
  private:
@@ -173,6 +153,76 @@ class StartMaker {
     }
   }
 
+  bool advance_warm(Progress& p, std::vector<CostArc<W>>& pool, Deadline const& deadline) const {
+    if (!read_for_warm(p, deadline)) return false;
+    if (problem_.keeps_pool()) {
+      for (PricedArc<W> const& x : p.tight) pool.push_back({x.cost, x.arc});
+    }
+    std::vector<PricedArc<W>> arcs = plan_arcs<W>(
+        given_.plan, [this](Index i) { return problem_.has_row(i); },
+        [this](Index j) { return problem_.has_column(j); },
+        [this](Arc arc) { return problem_.price(arc); });
+    arcs.insert(arcs.end(), p.tight.begin(), p.tight.end());
+    p.forest = spanning_forest(arcs, n(), problem_.supply.size());
+    p.stage = Stage::done;
+    return true;
+  }
+
+  /// Of a small problem the largest shares of a rough plan. Else potentials from a merged problem,
+  /// a pool around them, and a rough plan on the pool, made feasible and a basis.
+  bool advance_cold(Progress& p, std::vector<CostArc<W>>& pool, Deadline const& deadline) const {
+    if (may_lack(p)) {
+      RoughStart<C> rough(problem_, p.potential);
+      p.forest = spanning_forest(rough.of_pairs(), n(), problem_.supply.size());
+      p.stage = Stage::done;
+      return true;
+    }
+    if (p.stage == Stage::merge && !take_up_coarse(p, deadline)) return false;
+    if (p.stage == Stage::read) {
+      std::vector<Share> shares;
+      if (problem_.keeps_pool()) {
+        if (!read_columns(p, pool, deadline)) return false;
+        shares = RoughStart<C>(problem_, p.potential).of_pool(pool);
+      }
+      begin_plan(p, std::move(shares));
+      p.stage = Stage::fill;
+      p.column = 0;
+    }
+    if (p.stage == Stage::fill && !fill(p, deadline)) return false;
+    Crossover<W> crossover(n(), problem_.supply.size());
+    for (LoadedArc<W> const& x : p.plan) crossover.add(x);
+    p.forest = crossover.forest();
+    p.stage = Stage::done;
+    return true;
+  }
+
+  /// f from a run on the merged problem, if there is one. The run's own start merges again.
+  bool take_up_coarse(Progress& p, Deadline const& deadline) const {
+    p.stage = Stage::read;
+    if constexpr (holds_entries<C>) {
+      if (!problem_.keeps_pool()) return true;
+      if (p.coarse.empty()) {
+        auto costs = CoarseCosts<S>::of(problem_);
+        if (!costs) return true;
+        p.coarse.push_back({std::move(costs)});
+      }
+      p.stage = Stage::merge;
+      auto& [costs, state] = p.coarse.front();
+      Index constexpr all = std::numeric_limits<Index>::max();
+      Status const status = costs->solver().advance(state, all, deadline).status;
+      if (status == Status::time_limit) return false;
+      if (state.tree.lacking_parts == 0) {
+        VectorX<W> const f = costs->row_potential(state.tree.potential.tail(costs->columns()));
+        for (Index i = 0; i < n(); ++i) {
+          if (problem_.has_row(i) && std::isfinite(f(i))) p.potential(i) = f(i);
+        }
+      }
+      p.coarse.clear();
+      p.stage = Stage::read;
+    }
+    return true;
+  }
+
   struct Near {
     W reduced;
     std::int32_t row;
@@ -182,14 +232,14 @@ class StartMaker {
   };
 
   /// g_j = min_i C_ij - f_i and the arcs of least reduced cost of each column: all of them, rank by
-  /// rank, for the pool, and a few to begin with; without a pool the least of each.
+  /// rank, for the pool, and a few to send mass along.
   bool read_columns(Progress& p, std::vector<CostArc<W>>& pool, Deadline const& deadline) const {
     constexpr std::size_t few = 4;
-    Index const wanted = problem_.keeps_pool() ? arcs_of_column(n(), m()) : 0;
+    Index const wanted = arcs_of_column(n(), m());
     VectorX<S> scratch(segment_width);
-    VectorX<W> reduced(wanted > 0 ? n() : 0);
+    VectorX<W> reduced(n());
     std::vector<Near> near;
-    near.reserve(std::size_t(reduced.size()));
+    near.reserve(std::size_t(n()));
     Patience patience(deadline, n());
     if (p.column == 0) {
       pool.assign(std::size_t(wanted * m()), {none, {}});
@@ -200,26 +250,13 @@ class StartMaker {
       if (patience.ends()) return false;
       Index const j = p.column;
       if (!problem_.has_column(j)) continue;
-      W low = none;
-      Index row = 0;
       for_each_segment(problem_.cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
-        W const* const f = p.potential.data() + first;
-        W const least = problem_.segment_minimum(c, f, count);
-        if (wanted > 0) {
-          reduced.segment(first, count).array() =
-              ConstArrayMap<S>(c, count).template cast<W>() - ConstArrayMap<W>(f, count);
-        } else if (least < low) {
-          row = first + problem_.place_of(least, c, f, count);
-        }
-        low = std::min(low, least);
+        reduced.segment(first, count).array() = ConstArrayMap<S>(c, count).template cast<W>() -
+                                                ConstArrayMap<W>(p.potential.data() + first, count);
       });
+      W const low = reduced.minCoeff();
       if (!(low < none)) continue;
       p.potential(n() + j) = low;
-      if (wanted == 0) {
-        Arc const arc{std::int32_t(row), std::int32_t(j)};
-        p.tight.push_back({problem_.price(arc), 0, arc});
-        continue;
-      }
       nearest(reduced, low, std::size_t(wanted), p.limit, near);
       for (std::size_t k = 0; k < near.size(); ++k) {
         Arc const arc{near[k].row, std::int32_t(j)};
@@ -230,8 +267,6 @@ class StartMaker {
     }
     std::erase_if(pool, [](CostArc<W> const& x) { return x.cost == none; });
     std::sort(p.tight.begin(), p.tight.end(), before<W>);
-    p.stage = Stage::fill;
-    p.column = 0;
     return true;
   }
 
@@ -239,12 +274,18 @@ class StartMaker {
   /// `width` is how far above `low` they were found for the column before.
   static void nearest(VectorX<W> const& reduced, W low, std::size_t wanted, W& width,
                       std::vector<Near>& near) {
+    constexpr Index chunk = 16;
     W const highest = std::numeric_limits<W>::max();
     for (W guess = width;; guess *= 4) {
       W limit = std::min(low + guess, highest);
       near.clear();
-      for (Index i = 0; i < reduced.size(); ++i) {
-        if (reduced(i) <= limit) near.push_back({reduced(i), std::int32_t(i)});
+      for (Index first = 0; first < reduced.size(); first += chunk) {
+        Index const count = std::min(chunk, reduced.size() - first);
+        bool const any =
+            count == chunk ? reduced.template segment<chunk>(first).minCoeff() <= limit : true;
+        for (Index i = first; any && i < first + count; ++i) {
+          if (reduced(i) <= limit) near.push_back({reduced(i), std::int32_t(i)});
+        }
       }
       if (near.size() >= wanted || limit == highest) break;
       if (!(guess > 0)) guess = highest;
@@ -257,31 +298,37 @@ class StartMaker {
     width = W(1.2) * (near.back().reduced - low);
   }
 
-  /// A forest from a rough plan, where that is cheap; false if it comes to nothing.
-  bool take_rough_plan(Progress& p) const {
-    RoughPlan<C> const plan(problem_, p.potential);
-    p.forest = spanning_forest(plan.arcs(), n(), problem_.supply.size());
-    return !p.forest.empty();
+  /// Sends what it can, but at most `most`, along an arc.
+  void send(Progress& p, Arc arc, Mass most) const {
+    Mass& have = p.rest[std::size_t(arc.row)];
+    Mass& want = p.rest[std::size_t(n() + arc.column)];
+    Mass const sent = std::min({have, -want, most});
+    if (sent <= 0) return;
+    p.plan.push_back({arc, sent, problem_.price(arc)});
+    have -= sent;
+    want += sent;
   }
 
-  /// Sends what it can along the tightest arcs, then the rest of each column from the cheapest rows
-  /// that are left. Each arc exhausts a row or a column, so there is no cycle.
-  bool fill(Progress& p, Deadline const& deadline) const {
-    auto const send = [&](Arc arc) {
-      Mass& have = p.rest[std::size_t(arc.row)];
-      Mass& want = p.rest[std::size_t(n() + arc.column)];
-      Mass const sent = std::min(have, -want);
-      if (sent == 0) return;
-      p.forest.push_back(arc);
-      have -= sent;
-      want += sent;
-      if (have == 0) p.open(arc.row) = -none;
-    };
-    if (p.rest.empty()) {
-      p.rest = problem_.supply;
-      p.open = p.potential.head(n());
-      for (PricedArc<W> const& x : p.tight) send(x.arc);
+  /// The shares, as far as the weights allow, and what is left along the same arcs and the
+  /// tightest.
+  void begin_plan(Progress& p, std::vector<Share> shares) const {
+    constexpr Mass all = std::numeric_limits<Mass>::max();
+    // Ties leave many shares of the same size; a basis has n + m - 1 arcs.
+    if (shares.size() > 2 * problem_.supply.size()) shares.resize(2 * problem_.supply.size());
+    p.rest = problem_.supply;
+    double total = 0;
+    for (Index i = 0; i < n(); ++i) total += double(p.rest[std::size_t(i)]);
+    for (Share const& x : shares) send(p, x.arc, Mass(double(x.share) * (total / double(n()))));
+    for (Share const& x : shares) send(p, x.arc, all);
+    for (PricedArc<W> const& x : p.tight) send(p, x.arc, all);
+    p.open = VectorX<W>::Constant(n(), -none);
+    for (Index i = 0; i < n(); ++i) {
+      if (p.rest[std::size_t(i)] > 0) p.open(i) = p.potential(i);
     }
+  }
+
+  /// Sends the rest of each column from the cheapest rows that are left.
+  bool fill(Progress& p, Deadline const& deadline) const {
     VectorX<S> scratch(segment_width);
     Patience patience(deadline, n());
     for (; p.column < m(); ++p.column) {
@@ -299,7 +346,8 @@ class StartMaker {
               best = {std::int32_t(first + i), std::int32_t(j)};
             });
         if (low == none) break;
-        send(best);
+        send(p, best, std::numeric_limits<Mass>::max());
+        if (p.rest[std::size_t(best.row)] == 0) p.open(best.row) = -none;
       }
     }
     return true;
@@ -341,7 +389,6 @@ class StartMaker {
       });
     }
     std::sort(p.tight.begin(), p.tight.end(), before<W>);
-    p.stage = Stage::fill;
     return true;
   }
 

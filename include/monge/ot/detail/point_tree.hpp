@@ -53,14 +53,14 @@ concept DifferenceCost = requires(F const& c, double const* z, Index d) {
 
 inline constexpr Index tree_leaf = 16;  ///< points of a leaf; of 8 to 32, measured in the plane
 
-/// The order of the points (columns of a d x n matrix) in which aligned blocks of tree_leaf * 2^h
-/// are cells. Cells are halved across their longest side. O(n log n).
+/// The order of the points (columns of a d x n matrix) in which aligned blocks of leaf * 2^h are
+/// cells. Cells are halved across their longest side. O(n log n).
 template <RealScalar W>
-std::vector<std::int32_t> cell_order(MatrixX<W> const& points) {
+std::vector<std::int32_t> cell_order(MatrixX<W> const& points, Index leaf = tree_leaf) {
   std::vector<std::int32_t> order(std::size_t(points.cols()));
   std::iota(order.begin(), order.end(), 0);
   auto const halve = [&](auto const& self, std::size_t first, std::size_t end) -> void {
-    std::size_t left = std::size_t(tree_leaf);
+    std::size_t left = std::size_t(leaf);
     if (end - first <= left) return;
     while (2 * left < end - first) left *= 2;
     VectorX<W> low = points.col(order[first]), high = low;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// A rough plan of a small problem for the simplex to start from: a few annealed steps of Sinkhorn
-/// in single precision, and of the plan that they leave the entries that carry most.
+/// A rough plan for the simplex to start from: a few annealed steps of Sinkhorn in single
+/// precision, and of the plan that they leave the entries that carry most.
 ///
 /// Around potentials (f, g), K_ij = exp((f_i + g_j - C_ij) / epsilon) and P = diag(u) K diag(v). A
 /// step is one fused read (small_kernel.hpp) and over-relaxed,
@@ -13,14 +13,17 @@
 ///
 ///     K <- (diag(u / a) K diag(v / b))^2,         u <- a,  v <- b.
 ///
-/// The arcs of a maximum spanning forest of P are then nearly a basis: of random costs and points
-/// in the plane, 100 x 100, it is a fifth of the pivots from the optimum that a greedy start is.
-/// Nothing here need be right, since any forest is a start.
+/// Where two levels are known, factors begin at the old ones instead of a and b: so the potentials
+/// go on as a straight line in epsilon, and mass that far parts exchange does not vanish with K.
+///
+/// K holds all pairs of a small problem, and the pool of a large one. Made feasible and a basis
+/// (crossover.hpp), P is a fifth to a tenth of the pivots from the optimum that a greedy start is.
+/// Nothing here need be right, since any plan is a start.
 ///
 /// Source: M. Cuturi, Sinkhorn distances, NIPS 26 (2013) 2292-2300, for the steps; over-relaxation
 /// as in A. Thibault, L. Chizat, C. Dossal, N. Papadakis, Overrelaxed Sinkhorn-Knopp algorithm for
 /// regularized optimal transport, Algorithms 14 (2021) 143, with their omega = 3/2. Halving epsilon
-/// by squaring, and the forest, are ours.
+/// by squaring, and going on in a straight line, are ours.
 #pragma once
 
 #include <Eigen/Core>
@@ -30,6 +33,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include <monge/core/exp.hpp>
@@ -39,110 +43,54 @@
 
 namespace monge::ot::detail {
 
-/// Anneals one problem. Costs are read as S, potentials are W, all else is float.
-template <CostOperator C>
+/// An entry of a plan, in units of the mean weight of a row.
+struct Share {
+  float share = 0;
+  Arc arc;
+};
+inline Arc arc_of(Share const& x) { return x.arc; }
+
+/// Anneals. Kernel: `read` as SmallKernel has it, `sharpen(u, v)`: k <- (u k v)^2, bounded, and
+/// `list(u, v, of_rows, of_columns)`: the entries u k v above the lower of two bounds.
+template <class Kernel>
 class RoughPlan {
  public:
-  using S = scalar_t<C>;
-  using W = wide_t<S>;
-
-  /// potential: n + m. f_i = min_j C_ij, -infinity in rows without mass, is given, g_j = min_i C_ij
-  /// - f_i is written. One read of the cost.
-  RoughPlan(ExactProblem<C> const& problem, VectorX<W>& potential)
-      : problem_(problem), potential_(potential) {
-    weigh();
-    W const epsilon = W(first_epsilon) * typical_cost();
-    if (!(epsilon > 0 && std::isfinite(1 / epsilon))) return;
-    fill_kernel(1 / epsilon);
+  /// Weights of rows and columns with mean 1, padded to kernel.rows() and kernel.cols(), the
+  /// latter times n / m.
+  RoughPlan(Kernel kernel, Eigen::VectorXf a, Eigen::VectorXf b, int levels)
+      : kernel_(std::move(kernel)),
+        a_(std::move(a)),
+        b_(std::move(b)),
+        u_(a_),
+        v_(b_),
+        sums_(a_.size()),
+        lift_f_(Eigen::ArrayXf::Zero(a_.size())),
+        lift_g_(Eigen::ArrayXf::Zero(b_.size())) {
+    constexpr int steps = 3;
     for (int level = 0; level < levels; ++level) {
-      if (level > 0) sharpen();
+      if (level > 0) sharpen(level > 1);
       for (int k = 0; k < steps; ++k) step(k + 1 == steps);
-      if (level + 1 == levels) list_arcs();
+      if (level + 1 == levels) {
+        shares_ = kernel_.list(u_, v_, least_share * a_, least_share * b_);
+      }
       take_up_factors(std::ldexp(1.0F, -level));
     }
-    lift_potentials(epsilon);
   }
 
-  /// The arcs that carry a share worth naming, the largest first.
-  [[nodiscard]] std::vector<Arc> const& arcs() const { return arcs_; }
+  /// The entries that carry a share of their row or column worth naming, the largest first.
+  [[nodiscard]] std::vector<Share> const& shares() const { return shares_; }
+
+  /// What the potentials gain, in units of the first epsilon.
+  [[nodiscard]] Eigen::ArrayXf const& lift_f() const { return lift_f_; }
+  [[nodiscard]] Eigen::ArrayXf const& lift_g() const { return lift_g_; }
 
  private:
-  // Random costs and points in the plane: of 4 to 7 levels of 2 to 4 steps the least time at n =
-  // 20, 100 and 300; of epsilon from 0.12 to 0.5 of the typical cost and omega from 1.3 to 1.7 the
-  // fewest pivots at 100.
-  static constexpr double first_epsilon = 0.25;
-  static constexpr int levels = 7, steps = 3;
-  static constexpr double never = 0x1p20;      // how far above the others a cost means that
   static constexpr float least_share = 0.01F;  // of a row's or a column's mass
+  static constexpr float tiny = 0x1p-100F;     // stands for sums that vanish
+  static constexpr float range = 0x1p40F;      // how far a level may take a factor from its start
 
   using V = simd::pack_t<float>;
   using Pack = Eigen::Array<float, simd::lanes<float>, 1>;
-  using Array = Eigen::Map<Eigen::ArrayXf>;
-  static constexpr W none = ExactProblem<C>::none;
-  static constexpr float tiny = 0x1p-100F;   // stands for sums that vanish
-  static constexpr float range = 0x1p40F;    // how far a level may take a factor from its start
-  static constexpr float highest = 0x1p60F;  // of the kernel
-
-  [[nodiscard]] Index n() const { return problem_.n(); }
-  [[nodiscard]] Index m() const { return problem_.m(); }
-
-  /// Weights with mean 1, padded by zeros; zero too if the range of factors would leave float.
-  void weigh() {
-    auto const scaled = [&](auto const& weights, Eigen::VectorXf& to) {
-      W const factor = W(weights.size()) / problem_.mass;
-      to.setZero(simd::whole_packs<float>(weights.size()));
-      to.head(weights.size()) = (weights.template cast<W>() * factor).template cast<float>();
-      to = (to.array() < 0x1p-80F).select(0.0F, to);
-    };
-    scaled(problem_.a, a_);
-    scaled(problem_.b, b_);
-    b_ *= float(n()) / float(m());
-    u_ = a_;
-    v_ = b_;
-    sums_.resize(a_.size());
-    lift_f_.setZero(a_.size());
-    lift_g_.setZero(b_.size());
-  }
-
-  /// The median of C_ij - f_i, where it is positive and finite, among at most 64 entries.
-  W typical_cost() const {
-    constexpr Index most = 64;
-    Index const stride = n() * m() / most + 1;
-    W sample[most];
-    Index count = 0;
-    for (Index k = stride / 2; k < n() * m(); k += stride) {
-      Arc const arc{std::int32_t(k % n()), std::int32_t(k / n())};
-      W const above = problem_.price(arc) - potential_(arc.row);
-      if (above > 0 && above < none && problem_.has_column(arc.column)) sample[count++] = above;
-    }
-    if (count == 0) return 0;
-    W const far = W(never) * *std::min_element(sample, sample + count);
-    W* const end = std::remove_if(sample, sample + count, [far](W x) { return x > far; });
-    W* const middle = sample + (end - sample) / 2;
-    std::nth_element(sample, middle, end);
-    return *middle;
-  }
-
-  /// g_j = min_i C_ij - f_i and the kernel; nothing in columns without an allowed pair.
-  void fill_kernel(W inverse) {
-    VectorX<S> scratch(segment_width);
-    kernel_.resize(n(), m());
-    for (Index j = 0; j < m(); ++j) {
-      float* const k = kernel_.column(j);
-      std::fill_n(k, n(), 0.0F);
-      if (!problem_.has_column(j)) continue;
-      W const low = problem_.column_minimum(j, potential_.data(), scratch.data());
-      if (!(low < none)) continue;
-      potential_(n() + j) = low;
-      for_each_segment(problem_.cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
-        Array(k + first, count) = ((potential_.segment(first, count).array() -
-                                    ConstArrayMap<S>(c, count).template cast<W>() + low) *
-                                   inverse)
-                                      .template cast<float>();
-      });
-      monge::exp(k, k, n());
-    }
-  }
 
   /// The factors whose sums are `sums`, from `old` ones: x = weight / sum, or x sqrt(x / old).
   template <class Values>
@@ -179,51 +127,62 @@ class RoughPlan {
     take_up(v_, b_, lift_g_);
   }
 
-  /// Potentials of the plan. Only those of the tops of the parts of the forest come to matter, so
-  /// they are rounded to few digits: costs that are integers are still calculated with exactly. Not
-  /// if the typical cost is one that means never: others would drown.
-  void lift_potentials(W epsilon) {
-    W largest = 0;
-    for (Arc const& arc : arcs_) largest = std::max(largest, std::abs(problem_.price(arc)));
-    if (!(epsilon <= W(never) * largest)) return;
-    W const unit = std::ldexp(W(1), std::ilogb(epsilon) - 16);
-    auto const lift = [&](auto part, Eigen::ArrayXf const& by) {
-      part = ((part + epsilon * by.head(part.size()).template cast<W>()) / unit).round() * unit;
-    };
-    lift(potential_.head(n()).array(), lift_f_);
-    lift(potential_.tail(m()).array(), lift_g_);
+  /// K for half the epsilon around potentials that have taken up the factors.
+  void sharpen(bool extrapolate) {
+    kernel_.sharpen(u_, v_);
+    if (extrapolate) {  // u and v are shares, whose logarithms are steps of the potentials
+      u_.array() *= a_.array();
+      v_.array() *= b_.array();
+    } else {
+      u_ = a_;
+      v_ = b_;
+    }
   }
 
-  /// K for half the epsilon around potentials that have taken up the factors.
-  void sharpen() {
-    V const zero{}, top = simd::broadcast(highest);
-    for (Index j = 0; j < m(); ++j) {
-      V const factor = simd::broadcast(v_(j));
-      float* const k = kernel_.column(j);
-      for (Index i = 0; i < kernel_.rows(); i += simd::lanes<float>) {
-        V const x = simd::load(k + i) * (simd::load(u_.data() + i) * factor);
-        V const square = x * x;
-        V const below = square < top ? square : top;
-        simd::store<float>(k + i, below < std::numeric_limits<float>::min() ? zero : below);
+  Kernel kernel_;
+  Eigen::VectorXf a_, b_, u_, v_, sums_;
+  Eigen::ArrayXf lift_f_, lift_g_;
+  std::vector<Share> shares_;
+};
+
+inline constexpr float highest_entry = 0x1p60F;  // of a kernel
+
+/// x^2 within the range of a kernel; nothing subnormal.
+inline simd::pack_t<float> sharpened(simd::pack_t<float> const& x) {
+  using V = simd::pack_t<float>;
+  V const top = simd::broadcast(highest_entry), square = x * x;
+  V const below = square < top ? square : top;
+  return below < std::numeric_limits<float>::min() ? V{} : below;
+}
+
+/// All pairs of a small problem: at most 2^32.
+class PairKernel : public SmallKernel<float> {
+ public:
+  explicit PairKernel(Index n, Index m) : n_(n), m_(m) { resize(n, m); }
+
+  void sharpen(Eigen::VectorXf const& u, Eigen::VectorXf const& v) {
+    for (Index j = 0; j < m_; ++j) {
+      V const factor = simd::broadcast(v(j));
+      float* const k = column(j);
+      for (Index i = 0; i < rows(); i += lanes) {
+        simd::store<float>(k + i,
+                           sharpened(simd::load(k + i) * (simd::load(u.data() + i) * factor)));
       }
     }
-    u_ = a_;
-    v_ = b_;
   }
 
-  /// Entries of P that carry a share of their row or of their column.
-  void list_arcs() {
-    constexpr Index lanes = simd::lanes<float>;
+  [[nodiscard]] std::vector<Share> list(Eigen::VectorXf const& u, Eigen::VectorXf const& v,
+                                        Eigen::VectorXf const& of_rows,
+                                        Eigen::VectorXf const& of_columns) const {
     std::vector<std::uint64_t> keys;
     std::size_t count = 0;
-    sums_ = least_share * a_;
-    for (Index j = 0; j < m(); ++j) {
-      float const* const k = kernel_.column(j);
-      V const v = simd::broadcast(v_(j)), least = simd::broadcast(least_share * b_(j));
-      keys.resize(std::max(keys.size(), count + std::size_t(kernel_.rows())));
-      for (Index i = 0; i < kernel_.rows(); i += lanes) {
-        V const p = simd::load(k + i) * (simd::load(u_.data() + i) * v);
-        V const bound = simd::load(sums_.data() + i);
+    for (Index j = 0; j < m_; ++j) {
+      float const* const k = column(j);
+      V const factor = simd::broadcast(v(j)), least = simd::broadcast(of_columns(j));
+      keys.resize(std::max(keys.size(), count + std::size_t(rows())));
+      for (Index i = 0; i < rows(); i += lanes) {
+        V const p = simd::load(k + i) * (simd::load(u.data() + i) * factor);
+        V const bound = simd::load(of_rows.data() + i);
         V const excess = p - (bound < least ? bound : least);
         if (!simd::any_above<float>(excess, 0)) continue;
         float share[lanes], above[lanes];
@@ -231,7 +190,7 @@ class RoughPlan {
         simd::store<float>(above, excess);
         for (Index lane = 0; lane < lanes; ++lane) {
           // Positive floats are in the order of their bits.
-          auto const place = std::uint32_t(j * n() + i + lane);
+          auto const place = std::uint32_t(j * n_ + i + lane);
           keys[count] = std::uint64_t(~std::bit_cast<std::uint32_t>(share[lane])) << 32 | place;
           count += above[lane] > 0;  // without a branch that could not be foretold
         }
@@ -239,20 +198,247 @@ class RoughPlan {
     }
     keys.resize(count);
     std::sort(keys.begin(), keys.end());
-    arcs_.reserve(keys.size());
-    auto const rows = std::uint32_t(n());
+    std::vector<Share> shares;
+    shares.reserve(keys.size());
+    auto const n = std::uint32_t(n_);
     for (std::uint64_t const key : keys) {
       auto const place = std::uint32_t(key);
-      arcs_.push_back({std::int32_t(place % rows), std::int32_t(place / rows)});
+      shares.push_back({std::bit_cast<float>(~std::uint32_t(key >> 32)),
+                        {std::int32_t(place % n), std::int32_t(place / n)}});
     }
+    return shares;
+  }
+
+ private:
+  Index n_, m_;
+};
+
+/// The pairs of a list.
+class ListKernel {
+ public:
+  using V = simd::pack_t<float>;
+  static constexpr Index lanes = simd::lanes<float>;
+
+  /// place: where each column begins among the rows; k: the entries in this order.
+  ListKernel(Index n, std::vector<std::size_t> place, std::vector<std::int32_t> row,
+             std::vector<float> k)
+      : rows_(simd::whole_packs<float>(n)),
+        cols_(simd::whole_packs<float>(Index(place.size()) - 1)),
+        place_(std::move(place)),
+        row_(std::move(row)),
+        k_(std::move(k)) {
+    place_.resize(std::size_t(cols_) + 1, place_.back());
+  }
+
+  [[nodiscard]] Index rows() const { return rows_; }  // padded
+  [[nodiscard]] Index cols() const { return cols_; }
+
+  template <class Factor>
+  void read(float const* x, float* rows, Factor&& factor) const {
+    std::fill_n(rows, rows_, 0.0F);
+    for (Index j = 0; j < cols_; j += lanes) {
+      float sums[lanes], y[lanes];
+      for (Index c = 0; c < lanes; ++c) {
+        float sum = 0;
+        for (std::size_t p = begin(j + c); p < begin(j + c + 1); ++p) sum += k_[p] * x[row_[p]];
+        sums[c] = sum;
+      }
+      simd::store<float>(y, factor(j, simd::load(sums)));
+      for (Index c = 0; c < lanes; ++c) {
+        for (std::size_t p = begin(j + c); p < begin(j + c + 1); ++p) {
+          rows[row_[p]] += k_[p] * y[c];
+        }
+      }
+    }
+  }
+
+  /// Entries that vanish are dropped.
+  void sharpen(Eigen::VectorXf const& u, Eigen::VectorXf const& v) {
+    std::size_t kept = 0, first = 0;
+    for (Index j = 0; j < cols_; ++j) {
+      std::size_t const end = begin(j + 1);
+      for (std::size_t p = first; p < end; ++p) {
+        float const x = k_[p] * (u(row_[p]) * v(j)), square = std::min(x * x, highest_entry);
+        row_[kept] = row_[p];
+        k_[kept] = square;
+        kept += square > least_entry;
+      }
+      first = end;
+      place_[std::size_t(j) + 1] = kept;
+    }
+  }
+
+  [[nodiscard]] std::vector<Share> list(Eigen::VectorXf const& u, Eigen::VectorXf const& v,
+                                        Eigen::VectorXf const& of_rows,
+                                        Eigen::VectorXf const& of_columns) const {
+    std::vector<Share> shares;
+    for (Index j = 0; j < cols_; ++j) {
+      for (std::size_t p = begin(j); p < begin(j + 1); ++p) {
+        std::int32_t const i = row_[p];
+        float const share = k_[p] * (u(i) * v(j));
+        if (share > std::min(of_rows(i), of_columns(j))) {
+          shares.push_back({share, {i, std::int32_t(j)}});
+        }
+      }
+    }
+    std::sort(shares.begin(), shares.end(), [](Share const& x, Share const& y) {
+      if (x.share != y.share) return x.share > y.share;
+      return x.arc.column != y.arc.column ? x.arc.column < y.arc.column : x.arc.row < y.arc.row;
+    });
+    return shares;
+  }
+
+ private:
+  static constexpr float least_entry = 1e-12F;  // of P over the product of the weights
+
+  [[nodiscard]] std::size_t begin(Index j) const { return place_[std::size_t(j)]; }
+
+  Index rows_, cols_;
+  std::vector<std::size_t> place_;  // cols + 1
+  std::vector<std::int32_t> row_;
+  std::vector<float> k_;
+};
+
+/// Makes the rough plan of one problem. Costs are read as S, potentials are W.
+template <CostOperator C>
+class RoughStart {
+ public:
+  using S = scalar_t<C>;
+  using W = wide_t<S>;
+
+  /// potential: n + m, -infinity in rows without mass.
+  RoughStart(ExactProblem<C> const& problem, VectorX<W>& potential)
+      : problem_(problem), potential_(potential) {}
+
+  /// Of a small problem. f_i = min_j C_ij is given, g_j = min_i C_ij - f_i is written. One read of
+  /// the cost.
+  std::vector<Share> of_pairs() {
+    // Random costs and points in the plane: of 4 to 8 levels of 2 to 4 steps the least time at n =
+    // 100; of epsilon from 0.12 to 0.5 of the typical cost and omega from 1.3 to 1.7 the fewest
+    // pivots.
+    constexpr int levels = 7;
+    W const epsilon = typical_cost() / 4;
+    if (!usable(epsilon)) return {};
+    RoughPlan const plan(pairs(1 / epsilon), weights(problem_.a, 1),
+                         weights(problem_.b, W(n()) / W(m())), levels);
+    lift_potentials(epsilon, plan);
+    return plan.shares();
+  }
+
+  /// On the pairs of a pool, around the potentials for which they were chosen: half the median of
+  /// the columns' largest reduced costs is the first epsilon.
+  std::vector<Share> of_pool(std::vector<CostArc<W>> const& pool) {
+    constexpr int levels = 5;
+    std::vector<std::size_t> place(std::size_t(m()) + 1);
+    for (CostArc<W> const& x : pool) ++place[std::size_t(x.arc.column) + 1];
+    std::partial_sum(place.begin(), place.end(), place.begin());
+    std::vector<std::size_t> next(place.begin(), place.end() - 1);
+    std::vector<std::int32_t> row(pool.size());
+    std::vector<W> reduced(pool.size()), widths;
+    for (CostArc<W> const& x : pool) {
+      std::size_t const p = next[std::size_t(x.arc.column)]++;
+      row[p] = x.arc.row;
+      reduced[p] = x.cost - potential_(x.arc.row) - potential_(n() + x.arc.column);
+    }
+    for (std::size_t j = 0; j < std::size_t(m()); ++j) {
+      auto const at = [&](std::size_t p) { return reduced.begin() + std::ptrdiff_t(p); };
+      if (place[j] == place[j + 1]) continue;
+      widths.push_back(*std::max_element(at(place[j]), at(place[j + 1])));
+    }
+    if (widths.empty()) return {};
+    auto const middle = widths.begin() + std::ptrdiff_t(widths.size() / 2);
+    std::nth_element(widths.begin(), middle, widths.end());
+    W const epsilon = *middle / 2;
+    if (!usable(epsilon)) return {};
+    std::vector<float> k(pool.size());
+    W const inverse = 1 / epsilon;
+    std::transform(reduced.begin(), reduced.end(), k.begin(),
+                   [inverse](W x) { return float(-x * inverse); });
+    monge::exp(k.data(), k.data(), Index(k.size()));
+    RoughPlan const plan(ListKernel(n(), std::move(place), std::move(row), std::move(k)),
+                         weights(problem_.a, 1), weights(problem_.b, W(n()) / W(m())), levels);
+    lift_potentials(epsilon, plan);
+    return plan.shares();
+  }
+
+ private:
+  static constexpr W none = ExactProblem<C>::none;
+  static constexpr double never = 0x1p20;  // how far above the others a cost means that
+
+  [[nodiscard]] Index n() const { return problem_.n(); }
+  [[nodiscard]] Index m() const { return problem_.m(); }
+  static bool usable(W epsilon) { return epsilon > 0 && std::isfinite(1 / epsilon); }
+
+  /// Weights with mean `mean`, padded by zeros; zero too if the range of factors would leave float.
+  Eigen::VectorXf weights(VectorX<S> const& of, W mean) const {
+    W const factor = mean * W(of.size()) / problem_.mass;
+    Eigen::VectorXf scaled = Eigen::VectorXf::Zero(simd::whole_packs<float>(of.size()));
+    scaled.head(of.size()) = (of.template cast<W>() * factor).template cast<float>();
+    return (scaled.array() < 0x1p-80F).select(0.0F, scaled);
+  }
+
+  /// The median of C_ij - f_i, where it is positive and finite, among at most 64 entries.
+  W typical_cost() const {
+    constexpr Index most = 64;
+    Index const stride = n() * m() / most + 1;
+    W sample[most];
+    Index count = 0;
+    for (Index k = stride / 2; k < n() * m(); k += stride) {
+      Arc const arc{std::int32_t(k % n()), std::int32_t(k / n())};
+      W const above = problem_.price(arc) - potential_(arc.row);
+      if (above > 0 && above < none && problem_.has_column(arc.column)) sample[count++] = above;
+    }
+    if (count == 0) return 0;
+    W const far = W(never) * *std::min_element(sample, sample + count);
+    W* const end = std::remove_if(sample, sample + count, [far](W x) { return x > far; });
+    W* const middle = sample + (end - sample) / 2;
+    std::nth_element(sample, middle, end);
+    return *middle;
+  }
+
+  /// g_j = min_i C_ij - f_i and the kernel; nothing in columns without an allowed pair.
+  PairKernel pairs(W inverse) {
+    PairKernel kernel(n(), m());
+    VectorX<S> scratch(segment_width);
+    for (Index j = 0; j < m(); ++j) {
+      float* const k = kernel.column(j);
+      std::fill_n(k, n(), 0.0F);
+      if (!problem_.has_column(j)) continue;
+      W const low = problem_.column_minimum(j, potential_.data(), scratch.data());
+      if (!(low < none)) continue;
+      potential_(n() + j) = low;
+      for_each_segment(problem_.cost, j, scratch.data(), [&](Index first, Index count, S const* c) {
+        Eigen::Map<Eigen::ArrayXf>(k + first, count) =
+            ((potential_.segment(first, count).array() -
+              ConstArrayMap<S>(c, count).template cast<W>() + low) *
+             inverse)
+                .template cast<float>();
+      });
+      monge::exp(k, k, n());
+    }
+    return kernel;
+  }
+
+  /// Potentials of the plan. Only those of the tops of the parts of the forest come to matter, so
+  /// they are rounded to few digits: costs that are integers are still calculated with exactly. Not
+  /// if the typical cost is one that means never: others would drown.
+  template <class Plan>
+  void lift_potentials(W epsilon, Plan const& plan) {
+    W largest = 0;
+    for (Share const& x : plan.shares()) {
+      largest = std::max(largest, std::abs(problem_.price(x.arc)));
+    }
+    if (!(epsilon <= W(never) * largest)) return;
+    W const unit = std::ldexp(W(1), std::ilogb(epsilon) - 16);
+    auto const lift = [&](auto part, Eigen::ArrayXf const& by) {
+      part = ((part + epsilon * by.head(part.size()).template cast<W>()) / unit).round() * unit;
+    };
+    lift(potential_.head(n()).array(), plan.lift_f());
+    lift(potential_.tail(m()).array(), plan.lift_g());
   }
 
   ExactProblem<C> const& problem_;
   VectorX<W>& potential_;
-  SmallKernel<float> kernel_;
-  Eigen::VectorXf a_, b_, u_, v_, sums_;
-  Eigen::ArrayXf lift_f_, lift_g_;  // of the potentials, in units of the first epsilon
-  std::vector<Arc> arcs_;
 };
 
 }  // namespace monge::ot::detail

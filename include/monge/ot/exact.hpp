@@ -12,8 +12,11 @@
 /// by one vectorised minimum. The best of a list of up to 200 enters. So the cost itself is read a
 /// few times only, and a lazy cost is solved in O(n + m) memory.
 ///
-/// Up to 2^17 stored entries it starts from a rough entropic plan (detail/rough_plan.hpp) and
-/// searches the cost itself, without a pool.
+/// It starts from a rough entropic plan on the pool (detail/rough_plan.hpp), which a crossover makes
+/// a basis (detail/crossover.hpp). The potentials that choose the pool come from the same problem
+/// with alike rows and columns merged by fours, if a stored cost has a geometry
+/// (detail/coarse_costs.hpp; a quarter of its memory while it starts), else f_i = min_j C_ij. Up to
+/// 2^17 stored entries there is no pool: the rough plan is on all pairs, and searches read the cost.
 ///
 /// Ties and zeros in the weights cannot make it cycle: flows are integers (2^-62 of the mass) and
 /// the tree stays strongly feasible. Results do not depend on the run. A square dense problem with
@@ -50,10 +53,10 @@
 namespace monge::ot {
 
 /// The network simplex as a value that monge::iterate drives: for stepping by hand, checkpoints and
-/// resumption. One native step is one pivot; the first also makes the start, which reads the cost
-/// once (dense or lazy) and goes on where a time limit cut it (that of up to 2^17 stored entries,
-/// below a millisecond or two, is not cut). Owns its cost and marginals; it is
-/// the balanced problem, without the options for unequal masses.
+/// resumption. One native step is one pivot; the first also makes the start, with the pivots of
+/// merged problems, and goes on where a time limit cut it (merging, a read of the cost or two, and
+/// the start of up to 2^17 stored entries, below a millisecond or two, are not cut). Owns its cost
+/// and marginals; it is the balanced problem, without the options for unequal masses.
 ///
 ///     ot::Exact const method(ot::DenseCost<double>(C), a, b);
 ///     auto run = iterate(method, {.max_iterations = 1000});

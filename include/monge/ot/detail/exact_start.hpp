@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: MIT
 /// @file
 /// What the network simplex starts from: the arcs that are worth a look first, and a forest of them
-/// that carries the mass. Reads of the cost are cut where a deadline asks for it and go on from
-/// there.
+/// that carries the mass. Without a start from outside,
+///
+///     f from a merged problem (coarse_costs.hpp), or f_i = min_j C_ij,
+///     g_j = min_i C_ij - f_i and the arcs of least C_ij - f_i - g_j of each column: the pool,
+///     a rough entropic plan on the pool (rough_plan.hpp), cut down to the marginals,
+///     what is missing along its arcs, the tightest arcs, the cheapest arcs,
+///     and a crossover from this plan to a forest (crossover.hpp).
+///
+/// A small problem has its rough plan on all pairs, whose largest entries are the forest; what that
+/// cannot carry some pivots do. Reads of the cost are cut where a deadline asks for it and go on
+/// from there.
 #pragma once
 
 #include <Eigen/SparseCore>

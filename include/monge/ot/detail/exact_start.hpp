@@ -327,7 +327,8 @@ class StartMaker {
     p.rest = problem_.supply;
     double total = 0;
     for (Index i = 0; i < n(); ++i) total += double(p.rest[std::size_t(i)]);
-    for (Share const& x : shares) send(p, x.arc, Mass(double(x.share) * (total / double(n()))));
+    double const unit = total / double(n());
+    for (Share const& x : shares) send(p, x.arc, Mass(std::min(double(x.share) * unit, total)));
     for (Share const& x : shares) send(p, x.arc, all);
     for (PricedArc<W> const& x : p.tight) send(p, x.arc, all);
     p.open = VectorX<W>::Constant(n(), -none);

@@ -132,7 +132,10 @@ class ScalingKernel {
       return relaxation_;
     }
     bool const store = room_ > 0 && move_ <= (whole() ? full_reach() / 4 : calm);
-    if (store && fits_ && too_full_ && !whole()) entries_.resize(f_.size(), g_.size());
+    if (store && fits_ && too_full_ && !whole()) {
+      rough_.release();
+      entries_.resize(f_.size(), g_.size());
+    }
     if (store) relaxation_ = 1;
     forget();
     last_used_ = false;
@@ -144,18 +147,18 @@ class ScalingKernel {
     return relaxation_;
   }
 
-  /// A read of a cost in double with exponentials in float (rough_read.hpp); g, rows and next as
-  /// above. Stores nothing.
+  /// A read of a cost in double that works in float (rough_read.hpp); g, rows and next as above.
+  /// Stores nothing for the reads above.
   template <CostOperator C>
   void rough_read(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S> const& f, VectorX<S>& g,
                   RowSums<S>& rows, Parallel const& parallel, VectorX<S>& next)
     requires std::same_as<S, double>
   {
     ++reads_;
-    ++cost_reads_;
     forget();
     last_used_ = false;
-    rough_(problem, at, f, g, rows, parallel, next);
+    bool const cost_was_read = rough_(problem, at, room_, f, g, rows, parallel, next);
+    cost_reads_ += cost_was_read ? 1 : 0;
     move_ = largest_move(problem, at, f, next);
   }
 

@@ -471,21 +471,27 @@ class ScalingKernel {
   template <CostOperator C>
   void read_single(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S>& g, RowSums<S>& rows,
                    Parallel const& parallel) {
-    Index const n = f_.size();
     narrow_scaled_ = scaled_.template cast<float>();
-    if (narrow_rows_.cols() != rows.narrow.cols()) narrow_rows_.resize(n, rows.narrow.cols());
-    narrow_rows_.setZero();
-    rows.accumulate_blocks(parallel, [&](Index chunk, int worker, S* few, auto const& flush) {
-      auto sums = narrow_rows_.col(worker);
-      Index const end = rows.columns.end(chunk);
+    if (narrow_rows_.cols() != rows.narrow.cols()) {
+      narrow_rows_.resize(f_.size(), rows.narrow.cols());
+    }
+    rows.add_chunks(parallel, [&](Index chunk, int worker, auto&& sums) {
+      auto few = narrow_rows_.col(worker);
+      few.setZero();
+      Index const begin = rows.columns.begin(chunk), end = rows.columns.end(chunk);
+      bool first = true;
       columns_of(rows.columns, chunk, [&](auto together, Index j) {
-        columns<together, float>(problem, at, g, chunk, j, narrow_, narrow_scaled_, sums.data(),
+        columns<together, float>(problem, at, g, chunk, j, narrow_, narrow_scaled_, few.data(),
                                  VisitNothing{});
         j += together;
-        if (j % 32 != 0 && j != end) return;
-        Eigen::Map<VectorX<S>>(few, n) += sums.template cast<S>();
-        sums.setZero();
-        flush(j);
+        if ((j - begin) % 32 != 0 && j != end) return;
+        if (first) {
+          sums = few.template cast<Wide>();
+        } else {
+          sums += few.template cast<Wide>();
+        }
+        first = false;
+        few.setZero();
       });
     });
   }

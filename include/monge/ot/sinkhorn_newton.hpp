@@ -473,6 +473,7 @@ class SinkhornNewton {
       sparsify(state, mass);
       nonzeros = state.laplacian.nonzeros();
       state.laplacian.prepare(mass, S(state.damping * std::min(state.error, 1.0)) * secant);
+      if (!state.laplacian.diagonal().allFinite()) return fail(state);  // the costs are too large
       auto solved = detail::solve_sparse_newton(state.laplacian, problem_.m(), gradient,
                                                 forcing(state), state.stiff);
       inner = solved.iterations;

@@ -523,3 +523,18 @@ TEST_CASE("sinkhorn_newton: weights over many decades do not hold up its steps",
     }
   }
 }
+
+TEST_CASE("sinkhorn_newton: costs that leave exponents no digit end in a status, not an exception",
+          "[sinkhorn_newton]") {
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    for (double const ratio : {1e18, 1e20, 1e22}) {
+      Problem const p = clouds(40, 40, seed);
+      ot::SinkhornNewtonOptions const options{
+          .epsilon = p.C.maxCoeff() / ratio, .tolerance = 1e-16 * ratio, .max_iterations = 500};
+      CAPTURE(seed, ratio);
+      ot::SinkhornNewtonResult<double> r;
+      CHECK_NOTHROW(r = ot::sinkhorn_newton(p.C, p.a, p.b, options));
+      CHECK(r.status != Status::not_run);
+    }
+  }
+}

@@ -385,8 +385,7 @@ class ScalingKernel {
     if (how.relaxation != 1 || !(lost_ + 2 * double(drift) < std::log(how.negligible) - 10)) {
       return forget();
     }
-    lost_ += 2 * double(drift);
-    rounding_ += single_rounding;
+    lost_ += 2 * double(drift);  // twice or three times in float: its roundings are not counted
     Chunks const columns(g.size());
     with_entries([&](auto& entries) {
       using E = scalar_t<decltype(entries)>;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Sinkhorn on grids: blobs on the unit square and cube, squared distance. The time of an iteration
-// (both potentials), balanced and with priced marginals, and to the tolerance 1e-9. The same
-// histograms are made by bench/peers/ot_grid.py.
+// (both potentials), balanced and with priced marginals, and to the tolerance 1e-9. least_ms is the
+// least processor time of an iteration, as bench/peers/ot_grid.py --few reports it, which makes the
+// same histograms; the other times are means.
+#include <algorithm>
 #include <benchmark/benchmark.h>
 #include <cmath>
+#include <ctime>
 
 #include <monge/ot/grid.hpp>
 #include <monge/ot/sinkhorn_unbalanced.hpp>
@@ -44,6 +47,19 @@ struct Problem {
             {.p = 2, .spacing = std::vector<double>(std::size_t(axes), 1 / double(n))})) {}
 };
 
+/// Runs `body` and reports the least processor time that it took.
+template <class Body>
+void least_of(benchmark::State& state, Body&& body) {
+  std::clock_t least = std::clock_t(-1);
+  for (auto _ : state) {
+    std::clock_t const begin = std::clock();
+    body();
+    std::clock_t const took = std::clock() - begin;
+    least = least < 0 ? took : std::min(least, took);
+  }
+  state.counters["least_ms"] = 1e3 * double(least) / double(CLOCKS_PER_SEC);
+}
+
 template <class S>
 void iteration(benchmark::State& state) {
   Problem<S> const p(state.range(0), state.range(1));
@@ -53,7 +69,7 @@ void iteration(benchmark::State& state) {
   ot::SinkhornGrid<S> const method(p.cost, p.a, p.b, options);
   auto run = method.init();
   static_cast<void>(method.advance(run, 5));
-  for (auto _ : state) static_cast<void>(method.advance(run, 1));
+  least_of(state, [&] { static_cast<void>(method.advance(run, 1)); });
   state.counters["marginal_error"] = method.error(run);
 }
 
@@ -68,7 +84,7 @@ void unbalanced_iteration(benchmark::State& state) {
                                                             options);
   auto run = method.init();
   static_cast<void>(method.advance(run, 5));
-  for (auto _ : state) static_cast<void>(method.advance(run, 1));
+  least_of(state, [&] { static_cast<void>(method.advance(run, 1)); });
   state.counters["marginal_error"] = method.error(run);
 }
 
@@ -108,6 +124,7 @@ BENCHMARK(iteration<double>)
     ->Unit(benchmark::kMillisecond);
 BENCHMARK(iteration<float>)
     ->Args({512, 2, 10'000})
+    ->Args({512, 2, 1'000})
     ->Args({64, 3, 10'000})
     ->Unit(benchmark::kMillisecond);
 BENCHMARK(unbalanced_iteration)->Args({256, 2, 10'000})->Unit(benchmark::kMillisecond);

@@ -226,3 +226,25 @@ TEST_CASE("entropic starts from potentials, stops when told, and refuses misuse 
                              {.epsilon = 0.1, .method = EntropicMethod::newton}),
                 "entropic: newton does not take");
 }
+
+TEMPLATE_TEST_CASE("entropic solvers: a default tolerance says something, however large the costs",
+                   "[ot]", float, double) {
+  using S = TestType;
+  Problem const p = plane(40, 33);
+  MatrixX<S> const C = p.C.cast<S>();
+  VectorX<S> const a = p.a.cast<S>(), b = p.b.cast<S>();
+  for (double const ratio : {1.0, 100.0, 1e4, 1e12}) {  // costs over epsilon, in 0.1 / u
+    double const epsilon =
+        10 * double(C.maxCoeff()) * double(std::numeric_limits<S>::epsilon()) / ratio;
+    CAPTURE(ratio);
+    auto const check = [&](auto const& r) {
+      CHECK(r.tolerance == 0.01);  // not a multiple of the largest marginal error, 2
+      CHECK((!r.converged() || r.marginal_error <= 0.01));
+      if (ratio > 1) CHECK_FALSE(r.converged());  // exponents have no correct digit
+      CHECK(r.iterations < 5000);
+    };
+    check(ot::sinkhorn(C, a, b, {.epsilon = epsilon}));
+    check(ot::sinkhorn_newton(C, a, b, {.epsilon = epsilon, .max_iterations = 4000}));
+    check(ot::entropic(C, a, b, {.epsilon = epsilon}));
+  }
+}

@@ -346,6 +346,112 @@ TEST_CASE("sinkhorn_newton: a read with exponentials in float is good to 1e-5",
   CHECK_FALSE(ot::detail::RoughRead::possible(tiny));
 }
 
+/// The largest difference in exponents between a read in float that keeps its kernel and an exact
+/// one from the same f; f <- a step of Sinkhorn.
+double difference_of_reads(ot::detail::EntropicProblem<ot::DenseCost<double>> const& problem,
+                           ot::detail::ScalingKernel<double>& rough, double epsilon, VectorXd& f,
+                           VectorXd& g) {
+  Index const n = problem.n(), m = problem.m();
+  ot::detail::Blur<double> const at(epsilon);
+  ot::detail::RowSums<double> rows(n, m, 1);
+  ot::detail::ScalingKernel<double> exact(n, m, 0);
+  VectorXd g_exact = g, next = f, next_rough = f;
+  exact.read(problem, {at, 0}, f, g_exact, rows, {}, next);
+  rough.rough_read(problem, at, f, g, rows, {}, next_rough);
+  double difference = 0;
+  for (Index i = 0; i < n; ++i) {
+    if (problem.w(i) > 0) difference = std::max(difference, std::abs(next(i) - next_rough(i)));
+  }
+  for (Index j = 0; j < m; ++j) {
+    if (problem.v(j) > 0) difference = std::max(difference, std::abs(g_exact(j) - g(j)));
+  }
+  f = next;
+  return difference / epsilon;
+}
+
+TEST_CASE("sinkhorn_newton: reads in float go on with the kernel that they keep",
+          "[sinkhorn_newton]") {
+  Index const n = 67, m = 203;
+  Problem p = clouds(n, m, 61);
+  p.a(3) = 0;
+  p.b(7) = 0;
+  p.a /= p.a.sum();
+  p.b /= p.b.sum();
+  ot::detail::EntropicProblem<ot::DenseCost<double>> const problem(
+      "test", ot::DenseCost<double>(p.C), p.a, p.b, 1e-4, 1e-9);
+  VectorXd f, g;
+
+  SECTION("through halves, quarters and other shares of epsilon") {
+    for (double const factor : {0.5, 0.25, 0.3}) {
+      ot::detail::ScalingKernel<double> rough(n, m, 1e6);
+      problem.begin(ot::Potentials<double>{}, f, g);
+      double worst = 0;
+      for (double epsilon = 0.1; epsilon > 1e-4; epsilon *= factor) {
+        for (int step = 0; step < 3; ++step) {
+          worst = std::max(worst, difference_of_reads(problem, rough, epsilon, f, g));
+        }
+      }
+      CHECK(worst < 3e-4);
+      CHECK(2 * rough.cost_reads() < rough.reads());
+    }
+  }
+  SECTION("and take exponentials again before roundings have added up") {
+    // Squared forty times, a rounding would be the whole entry; costs below 1e-11 keep exponents
+    // small, so that nothing else makes the read end.
+    MatrixXd const C = 1e-11 * p.C;
+    ot::detail::EntropicProblem<ot::DenseCost<double>> const small("test", ot::DenseCost<double>(C),
+                                                                   p.a, p.b, 1e-12, 1e-9);
+    ot::detail::ScalingKernel<double> rough(n, m, 1e6);
+    small.begin(ot::Potentials<double>{}, f, g);
+    double worst = 0;
+    for (double epsilon = 1; epsilon > 1e-12; epsilon /= 2) {
+      worst = std::max(worst, difference_of_reads(small, rough, epsilon, f, g));
+    }
+    CHECK(worst < 1e-3);
+    CHECK(rough.cost_reads() < 8);
+  }
+  SECTION("but not for entries that were lost and may come back") {
+    // Half of the rows rise against the others, or fall, by 6 exponents per read: by no jump, but
+    // within 15 reads what was below the range of a float is the plan.
+    double const epsilon = 2e-3;
+    for (double const step : {6 * epsilon, -6 * epsilon}) {
+      ot::detail::ScalingKernel<double> rough(n, m, 1e6);
+      problem.begin(ot::Potentials<double>{}, f, g);
+      double worst = 0;
+      for (int k = 0; k < 40; ++k) {
+        VectorXd next = f;
+        worst = std::max(worst, difference_of_reads(problem, rough, epsilon, next, g));
+        for (Index i = 0; i < n; i += 2) f(i) += step;
+      }
+      CHECK(worst < 1e-4);
+      CHECK(2 * rough.cost_reads() < rough.reads());
+    }
+  }
+  SECTION("nor after a jump") {
+    ot::detail::ScalingKernel<double> rough(n, m, 1e6);
+    for (double const jump : {1e3, -1e3}) {
+      problem.begin(ot::Potentials<double>{}, f, g);
+      CHECK(difference_of_reads(problem, rough, 0.01, f, g) < 1e-5);
+      f(1) += jump;
+      CHECK(difference_of_reads(problem, rough, 0.01, f, g) < 1e-5);
+    }
+    CHECK(rough.cost_reads() == 4);
+  }
+  SECTION("nor where squares leave the range") {
+    // Columns of e^30, whose fourth power is no float, and of e^-38, whose squares are the largest
+    // entries only.
+    for (auto const& [shift, factor] : {std::pair{-3.0, 0.25}, {3.6, 0.5}}) {
+      MatrixXd const C = p.C.array() + shift;
+      ot::detail::EntropicProblem<ot::DenseCost<double>> const shifted(
+          "test", ot::DenseCost<double>(C), p.a, p.b, 1e-4, 1e-9);
+      ot::detail::ScalingKernel<double> rough(n, m, 1e6);
+      shifted.begin(ot::Potentials<double>{}, f, g);
+      CHECK(difference_of_reads(shifted, rough, 0.1, f, g) < 1e-5);
+      CHECK(difference_of_reads(shifted, rough, factor * 0.1, f, g) < 1e-5);
+    }
+  }
+}
+
 TEST_CASE("sinkhorn_newton: a squared sparse kernel is not trusted beyond what it left out",
           "[sinkhorn_newton]") {
   // Entries below a share of their row and column were left out. Squared, that share is no longer
@@ -414,6 +520,21 @@ TEST_CASE("sinkhorn_newton: weights over many decades do not hold up its steps",
       auto const r = ot::sinkhorn_newton(C, w, w, {.epsilon = epsilon});
       CHECK(r.converged());
       CHECK(r.iterations < 1200);
+    }
+  }
+}
+
+TEST_CASE("sinkhorn_newton: costs that leave exponents no digit end in a status, not an exception",
+          "[sinkhorn_newton]") {
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    for (double const ratio : {1e18, 1e20, 1e22}) {
+      Problem const p = clouds(40, 40, seed);
+      ot::SinkhornNewtonOptions const options{
+          .epsilon = p.C.maxCoeff() / ratio, .tolerance = 1e-16 * ratio, .max_iterations = 500};
+      CAPTURE(seed, ratio);
+      ot::SinkhornNewtonResult<double> r;
+      CHECK_NOTHROW(r = ot::sinkhorn_newton(p.C, p.a, p.b, options));
+      CHECK(r.status != Status::not_run);
     }
   }
 }

@@ -245,7 +245,7 @@ class SinkhornGrid {
     tolerance_ = strength.tolerance;
     largest_cost_ = scale.largest;
     if (scale.forbidden) {
-      highest_entropy_ = std::min(detail::entropy(w_), detail::entropy(v_));
+      highest_entropy_ = detail::entropy_of_couplings(w_, v_);
     }
     detail::check_start("sinkhorn", detail::shape(cost_), start_);
     annealing_ = detail::Annealing<S>(epsilon_, options_.annealing, largest_cost_);

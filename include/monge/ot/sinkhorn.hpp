@@ -73,7 +73,7 @@ struct SinkhornOptions {
   /// 0.05 * mean cost is a good start.
   std::optional<double> epsilon = {};
   /// Bound on marginal_error, which is relative to the mass. Unset: 1e-9 (float: 1e-5), or the
-  /// rounding error of the exponent, u max|C| / epsilon, if that is larger.
+  /// rounding error of the exponent, u max|C| / epsilon, if that is larger, up to a hundredth.
   std::optional<double> tolerance = {};
   Index max_iterations = 100'000;  ///< full updates (both potentials), over all levels
   double max_seconds = infinity;   ///< wall time

@@ -62,7 +62,7 @@ struct SinkhornBarycenterOptions {
   std::optional<double> epsilon = {};
   bool debiased = false;  ///< without the blur; needs a symmetric cost, and many more iterations
   /// Bound on marginal_error. Unset: 1e-9 (float: 1e-5), or the rounding error of the exponent,
-  /// u max|C| / epsilon, if that is larger.
+  /// u max|C| / epsilon, if that is larger, up to a hundredth.
   std::optional<double> tolerance = {};
   Index max_iterations = 100'000;  ///< over all levels
   double max_seconds = infinity;   ///< wall time
@@ -163,9 +163,8 @@ class SinkhornBarycenter {
     S const inverse = detail::Blur<S>(epsilon_).inverse;
     require(inverse > 0 && std::isfinite(inverse), name, ": epsilon is ", epsilon_,
             "; its inverse leaves the range of the scalar: rescale the cost");
-    double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
     rounding_ = double(unit_roundoff<S>) * (1 + scale.largest / epsilon_);
-    tolerance_ = options_.tolerance.value_or(std::max(usual, rounding_));
+    tolerance_ = options_.tolerance.value_or(detail::default_tolerance<S>(rounding_));
     annealing_ = detail::Annealing<S>(epsilon_, options_.annealing, scale.largest);
   }
 

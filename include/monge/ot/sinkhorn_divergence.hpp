@@ -59,7 +59,7 @@ struct SinkhornDivergenceOptions {
   /// The entropy is relative to a b', not to a b' / sqrt(m_a m_b); matters only if rho is finite.
   bool product_reference = false;
   /// Bound on the marginal error of each of the three plans. Unset: 1e-9 (float: 1e-5), or the
-  /// rounding error of the exponent, u max|C| / epsilon, if that is larger.
+  /// rounding error of the exponent, u max|C| / epsilon, if that is larger, up to a hundredth.
   std::optional<double> tolerance = {};
   Index max_iterations = 100'000;  ///< of each of the three solves
   double max_seconds = infinity;   ///< wall time of all three

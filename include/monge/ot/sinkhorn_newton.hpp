@@ -27,12 +27,14 @@
 /// and [TQ24] for the choice of entries and the damping.
 ///
 /// epsilon is annealed: from a tenth of the largest cost it is halved after a few steps of
-/// Sinkhorn, whose exponentials are taken in float (detail/rough_read.hpp), and at every level the
-/// Newton steps take over once the plan is sparse. Where it is not, steps of Sinkhorn are combined
-/// by Anderson's acceleration as in sinkhorn(). Reads of a sparse plan go over its stored entries.
+/// Sinkhorn in float, whose kernel is squared as epsilon is halved (detail/rough_read.hpp), and at
+/// every level the Newton steps take over once the plan is sparse. Where it is not, steps of
+/// Sinkhorn are combined by Anderson's acceleration as in sinkhorn(). Reads of a sparse plan go
+/// over its stored entries.
 ///
 /// Cost per step: n m exponentials and O(nnz) per conjugate gradient step; memory O(n + m + nnz)
-/// beyond the cost. For large epsilon, where the plan is dense, sinkhorn() is a little quicker.
+/// beyond the cost and the kernels, which kernel_bytes bounds. For large epsilon, where the plan is
+/// dense, sinkhorn() is a little quicker.
 ///
 /// [TSGY24] X. Tang, M. Shavlovsky, H. Rahmanian, E. Tardini, K. Thekumparampil, T. Xiao, L. Ying,
 ///          Accelerating Sinkhorn algorithm with sparse Newton iterations, ICLR 2024.
@@ -471,6 +473,7 @@ class SinkhornNewton {
       sparsify(state, mass);
       nonzeros = state.laplacian.nonzeros();
       state.laplacian.prepare(mass, S(state.damping * std::min(state.error, 1.0)) * secant);
+      if (!state.laplacian.diagonal().allFinite()) return fail(state);  // the costs are too large
       auto solved = detail::solve_sparse_newton(state.laplacian, problem_.m(), gradient,
                                                 forcing(state), state.stiff);
       inner = solved.iterations;

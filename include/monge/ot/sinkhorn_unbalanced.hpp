@@ -69,7 +69,7 @@ struct SinkhornUnbalancedOptions {
   double rho_a = infinity;  ///< price of a's mass, in units of the cost; > 0, infinite: P 1 = a
   double rho_b = infinity;  ///< price of b's mass, likewise
   /// Bound on marginal_error. Unset: 1e-9 (float: 1e-5), or the rounding error of the exponent,
-  /// u max|C| / epsilon, if that is larger.
+  /// u max|C| / epsilon, if that is larger, up to a hundredth.
   std::optional<double> tolerance = {};
   Index max_iterations = 100'000;  ///< full updates, over all levels
   double max_seconds = infinity;   ///< wall time

@@ -125,8 +125,17 @@ struct Strength {
   CostScale scale;
 };
 
-/// Checks epsilon and the tolerance for a cost of the given scale; an unset tolerance is 1e-9
-/// (float: 1e-5) or the rounding error of the exponent.
+/// The tolerance if the user has no opinion: 1e-9 (float: 1e-5) or the rounding error of the
+/// exponent, but never more than a hundredth. No marginal error is above 2, so that a tolerance
+/// that grew with cost / epsilon without end would be met by every plan; costs of 1e14 epsilon end
+/// in precision_limit instead.
+template <RealScalar S>
+double default_tolerance(double rounding) {
+  double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
+  return std::clamp(rounding, usual, 1e-2);
+}
+
+/// Checks epsilon and the tolerance for a cost of the given scale.
 template <RealScalar S>
 Strength strength_at(std::string_view function, CostScale const& scale,
                      std::optional<double> epsilon, std::optional<double> tolerance) {
@@ -138,10 +147,8 @@ Strength strength_at(std::string_view function, CostScale const& scale,
   S const inverse = Blur<S>(*epsilon).inverse;
   require(inverse > 0 && std::isfinite(inverse), function, ": epsilon is ", *epsilon,
           "; its inverse leaves the range of the scalar: rescale the cost");
-  double const usual = std::same_as<S, float> ? 1e-5 : 1e-9;
-  double const rounding = std::min(double(unit_roundoff<S>) * scale.largest / *epsilon,
-                                   std::numeric_limits<double>::max());
-  return {*epsilon, tolerance.value_or(std::max(usual, rounding)), scale};
+  double const rounding = double(unit_roundoff<S>) * scale.largest / *epsilon;
+  return {*epsilon, tolerance.value_or(default_tolerance<S>(rounding)), scale};
 }
 
 /// Checks all three.

@@ -189,10 +189,15 @@ template <int N, RealScalar S>
 void add_columns(std::array<S, N> const& factor, S const* columns, Index stride, Index n, S* rows) {
   using V = simd::pack_t<S>;
   constexpr Index step = simd::lanes<S>;
+  std::array<V, N> factors;
+  for (int k = 0; k < N; ++k) {
+    factors[k] = simd::broadcast(factor[k]);
+    simd::hold(factors[k]);
+  }
   Index i = 0;
   for (; i + step <= n; i += step) {
     V sum = simd::load(rows + i);
-    for (int k = 0; k < N; ++k) sum += factor[k] * simd::load(columns + k * stride + i);
+    for (int k = 0; k < N; ++k) sum += factors[k] * simd::load(columns + k * stride + i);
     simd::store<S>(rows + i, sum);
   }
   for (; i < n; ++i) {

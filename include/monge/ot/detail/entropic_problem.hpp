@@ -39,6 +39,12 @@ double entropy(VectorX<S> const& weights) {
   return sum;
 }
 
+/// The most that KL(P | Q) / M is for a coupling of these weights.
+template <RealScalar S>
+double entropy_of_couplings(VectorX<S> const& w, VectorX<S> const& v) {
+  return std::min(entropy(w), entropy(v));
+}
+
 /// Whether a dual value over M is above the objective of every coupling, so that there is none:
 /// then the allowed pairs cannot carry the marginals. `highest_entropy`: the smaller entropy of the
 /// weights, infinite if all pairs are allowed.
@@ -76,7 +82,7 @@ struct EntropicProblem {
     if (strength.scale.forbidden) {
       double const rounding = 8 * double(n() + m()) * double(unit_roundoff<S>);
       feasible = unreachable_mass(cost, w, v) <= std::max(tolerance, rounding);
-      highest_entropy = std::min(entropy(w), entropy(v));
+      highest_entropy = entropy_of_couplings(w, v);
     }
   }
 

@@ -132,7 +132,10 @@ class ScalingKernel {
       return relaxation_;
     }
     bool const store = room_ > 0 && move_ <= (whole() ? full_reach() / 4 : calm);
-    if (store && fits_ && too_full_ && !whole()) entries_.resize(f_.size(), g_.size());
+    if (store && fits_ && too_full_ && !whole()) {
+      rough_.release();
+      entries_.resize(f_.size(), g_.size());
+    }
     if (store) relaxation_ = 1;
     forget();
     last_used_ = false;
@@ -144,18 +147,18 @@ class ScalingKernel {
     return relaxation_;
   }
 
-  /// A read of a cost in double with exponentials in float (rough_read.hpp); g, rows and next as
-  /// above. Stores nothing.
+  /// A read of a cost in double that works in float (rough_read.hpp); g, rows and next as above.
+  /// Stores nothing for the reads above.
   template <CostOperator C>
   void rough_read(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S> const& f, VectorX<S>& g,
                   RowSums<S>& rows, Parallel const& parallel, VectorX<S>& next)
     requires std::same_as<S, double>
   {
     ++reads_;
-    ++cost_reads_;
     forget();
     last_used_ = false;
-    rough_(problem, at, f, g, rows, parallel, next);
+    bool const cost_was_read = rough_(problem, at, room_, f, g, rows, parallel, next);
+    cost_reads_ += cost_was_read ? 1 : 0;
     move_ = largest_move(problem, at, f, next);
   }
 
@@ -382,8 +385,7 @@ class ScalingKernel {
     if (how.relaxation != 1 || !(lost_ + 2 * double(drift) < std::log(how.negligible) - 10)) {
       return forget();
     }
-    lost_ += 2 * double(drift);
-    rounding_ += single_rounding;
+    lost_ += 2 * double(drift);  // twice or three times in float: its roundings are not counted
     Chunks const columns(g.size());
     with_entries([&](auto& entries) {
       using E = scalar_t<decltype(entries)>;
@@ -468,21 +470,27 @@ class ScalingKernel {
   template <CostOperator C>
   void read_single(EntropicProblem<C> const& problem, Blur<S> at, VectorX<S>& g, RowSums<S>& rows,
                    Parallel const& parallel) {
-    Index const n = f_.size();
     narrow_scaled_ = scaled_.template cast<float>();
-    if (narrow_rows_.cols() != rows.narrow.cols()) narrow_rows_.resize(n, rows.narrow.cols());
-    narrow_rows_.setZero();
-    rows.accumulate_blocks(parallel, [&](Index chunk, int worker, S* few, auto const& flush) {
-      auto sums = narrow_rows_.col(worker);
-      Index const end = rows.columns.end(chunk);
+    if (narrow_rows_.cols() != rows.narrow.cols()) {
+      narrow_rows_.resize(f_.size(), rows.narrow.cols());
+    }
+    rows.add_chunks(parallel, [&](Index chunk, int worker, auto&& sums) {
+      auto few = narrow_rows_.col(worker);
+      few.setZero();
+      Index const begin = rows.columns.begin(chunk), end = rows.columns.end(chunk);
+      bool first = true;
       columns_of(rows.columns, chunk, [&](auto together, Index j) {
-        columns<together, float>(problem, at, g, chunk, j, narrow_, narrow_scaled_, sums.data(),
+        columns<together, float>(problem, at, g, chunk, j, narrow_, narrow_scaled_, few.data(),
                                  VisitNothing{});
         j += together;
-        if (j % 32 != 0 && j != end) return;
-        Eigen::Map<VectorX<S>>(few, n) += sums.template cast<S>();
-        sums.setZero();
-        flush(j);
+        if ((j - begin) % 32 != 0 && j != end) return;
+        if (first) {
+          sums = few.template cast<Wide>();
+        } else {
+          sums += few.template cast<Wide>();
+        }
+        first = false;
+        few.setZero();
       });
     });
   }

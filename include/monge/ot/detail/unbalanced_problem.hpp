@@ -144,7 +144,7 @@ struct UnbalancedProblem {
     tolerance = strength.tolerance;
     largest_cost = strength.scale.largest;
     if (!price_a.finite() && !price_b.finite() && strength.scale.forbidden) {
-      highest_entropy = std::min(entropy(w), entropy(v));
+      highest_entropy = entropy_of_couplings(w, v);
       if constexpr (!requires { transform.cost().axes(); }) {  // a grid has too many pairs
         double const rounding = 8 * double(n() + m()) * double(unit_roundoff<S>);
         feasible = unreachable_mass(transform.cost(), w, v) <= std::max(tolerance, rounding);

@@ -91,12 +91,14 @@ class DenseLaplacian {
   template <int P>
   void tile(SmallKernel<S> const& Q, Index i, Index k) {
     V sum[4][P] = {};
+    Index row[4];  // packs of two may end before the fourth
+    for (int c = 0; c < 4; ++c) row[c] = std::min(k + c, n_ - 1);
     for (Index j = 0; j < Q.cols(); ++j) {
       S const* const q = Q.column(j);
       V part[P];
       for (int p = 0; p < P; ++p) part[p] = simd::load(q + i + p * lanes);
       for (int c = 0; c < 4; ++c) {
-        V const factor = simd::broadcast<S>(q[k + c]);
+        V const factor = simd::broadcast<S>(q[row[c]]);
         for (int p = 0; p < P; ++p) sum[c][p] += factor * part[p];
       }
     }

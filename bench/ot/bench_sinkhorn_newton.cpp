@@ -11,6 +11,7 @@
 #include <array>
 #include <benchmark/benchmark.h>
 #include <chrono>
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -216,19 +217,23 @@ void from_data(benchmark::State& state) {
 }
 
 void history(Problem const& p, ot::SinkhornNewtonOptions options, char const* name) {
-  std::vector<double> seconds;
+  std::vector<Progress> seen;
   auto const r = ot::sinkhorn_newton(p.C, p.a, p.b, options, {}, [&](Progress const& progress) {
-    seconds.push_back(progress.seconds);
+    seen.push_back(progress);
     return true;
   });
-  std::printf("%s: status %d, error %.2e\n  step epsilon error nonzeros cg alpha\n", name,
+  std::printf("%s: status %d, error %.2e\n  step epsilon error nonzeros cg alpha seconds\n", name,
               int(r.status), r.marginal_error);
-  Index k = 0;
-  for (ot::NewtonRecord const& x : r.history) {
-    std::printf("  %ld %.3e %.3e %ld %ld %.3g\n", long(++k), x.epsilon, x.marginal_error,
-                long(x.nonzeros), long(x.inner_iterations), x.step);
+  auto from = seen.begin();  // a step may take several iterations
+  for (std::size_t k = 0; k < r.history.size(); ++k) {
+    ot::NewtonRecord const& x = r.history[k];
+    auto const at = std::find_if(from, seen.end(),
+                                 [&](Progress const& y) { return y.error == x.marginal_error; });
+    if (at != seen.end()) from = at;
+    std::printf("  %ld %.3e %.3e %ld %ld %.3g %.5f\n", long(k + 1), x.epsilon, x.marginal_error,
+                long(x.nonzeros), long(x.inner_iterations), x.step,
+                at != seen.end() ? at->seconds : std::nan(""));
   }
-  if (!seconds.empty()) std::printf("  seconds %.5f\n", seconds.back());
 }
 
 void pairs_of_data(benchmark::internal::Benchmark* b) {
@@ -291,6 +296,7 @@ int main(int argc, char** argv) {
       options.warmup_iterations = policy == ot::NewtonPolicy::ssns ? 0 : 20;
       history(p, options, name);
     }
+    history(p, {.epsilon = 1.0 / 1200, .tolerance = 1e-12}, "annealed");
     return 0;
   }
   int count = int(rest.size());

@@ -3,14 +3,13 @@
 // the cache, and the door itself, to 1e-9, on four families of costs over their maximum. Arguments:
 // n, 1e6 epsilon, family. The constants in monge/ot/entropic.hpp are from these rows. Then hard
 // problems (arguments: problem, 1e6 epsilon), and the growth of each method's time with n.
-#include <Eigen/SparseCore>
-
 #include <benchmark/benchmark.h>
 #include <cmath>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "support/neighbours.hpp"
 #include <monge/ot/entropic.hpp>
 #include <monge/ot/grid.hpp>
 #include <monge/ot/sinkhorn_sparse.hpp>
@@ -214,33 +213,12 @@ void growth_grid(benchmark::State& state) {
   report(state, r);
 }
 
-/// A sparse cost: the 49 nearest cells of a grid of n, and weights that such pairs can carry.
 void growth_sparse(benchmark::State& state) {
-  Index const side = Index(std::lround(std::sqrt(double(state.range(0))))), n = side * side;
-  std::vector<Eigen::Triplet<double>> entries;
-  VectorX<double> a = VectorX<double>::Zero(n), b = VectorX<double>::Zero(n);
-  for (Index i = 0; i < n; ++i) {
-    for (Index x = -3; x <= 3; ++x) {
-      for (Index y = -3; y <= 3; ++y) {
-        Index const column = i / side + x, row = i % side + y, j = column * side + row;
-        if (column < 0 || column >= side || row < 0 || row >= side) continue;
-        entries.emplace_back(int(i), int(j), double(x * x + y * y));
-        double const p = 1 + std::cos(0.7 * double(i)) * std::cos(1.3 * double(j));
-        a(i) += p;
-        b(j) += p;
-      }
-    }
-  }
-  Eigen::SparseMatrix<double> C(n, n);
-  C.setFromTriplets(entries.begin(), entries.end());
-  a /= a.sum();
-  b /= b.sum();
+  bench::Neighbours const p = bench::neighbours(state.range(0));
   ot::SinkhornResult<double> r;
-  for (auto _ : state) r = ot::sinkhorn(C, a, b, {.epsilon = 1, .tolerance = 1e-9});
+  for (auto _ : state) r = ot::sinkhorn(p.C, p.a, p.b, {.epsilon = 1, .tolerance = 1e-9});
   report(state, r);
-  state.counters["ns_per_entry"] = benchmark::Counter(
-      double(r.iterations) * double(C.nonZeros()) * 1e-9,
-      benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  bench::count_entries(state, p, r.iterations);
 }
 
 void hard_rows(benchmark::internal::Benchmark* b) {
@@ -251,6 +229,11 @@ void hard_rows(benchmark::internal::Benchmark* b) {
 
 void decade(benchmark::internal::Benchmark* b) {
   for (Index const n : {500, 1000, 2000, 5000}) b->Arg(n);
+  b->Unit(benchmark::kMillisecond);
+}
+
+void cells(benchmark::internal::Benchmark* b) {
+  for (Index const n : {1024, 4096, 16'384, 65'536}) b->Arg(n);
   b->Unit(benchmark::kMillisecond);
 }
 
@@ -283,15 +266,5 @@ BENCHMARK(growth_log_domain)->Apply(decade);
 BENCHMARK(growth_lazy)->Apply(decade);
 BENCHMARK(growth_newton)->Apply(decade);
 BENCHMARK(growth_multiscale)->Apply(decade)->Arg(20'000)->Arg(50'000);
-BENCHMARK(growth_grid)
-    ->Arg(1024)
-    ->Arg(4096)
-    ->Arg(16'384)
-    ->Arg(65'536)
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK(growth_sparse)
-    ->Arg(1024)
-    ->Arg(4096)
-    ->Arg(16'384)
-    ->Arg(65'536)
-    ->Unit(benchmark::kMillisecond);
+BENCHMARK(growth_grid)->Apply(cells);
+BENCHMARK(growth_sparse)->Apply(cells);

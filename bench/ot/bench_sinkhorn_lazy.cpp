@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <vector>
 
+#include "support/neighbours.hpp"
 #include <monge/core/exp.hpp>
 #include <monge/ot/sinkhorn.hpp>
 #include <monge/ot/sinkhorn_multiscale.hpp>
@@ -119,46 +120,14 @@ void multiscale(benchmark::State& state) {
   state.counters["MB_beyond_inputs"] = peak_megabytes() - before;
 }
 
-/// Pairs of neighbouring cells of a grid, up to 49 in each row.
-struct Neighbours {
-  Eigen::SparseMatrix<double> C;
-  VectorX<double> a, b;
-};
-
-Neighbours neighbours(Index rows) {
-  Index const side = Index(std::sqrt(double(rows))), n = side * side, reach = 3;
-  std::vector<Eigen::Triplet<double>> entries;
-  VectorX<double> a = VectorX<double>::Zero(n), b = VectorX<double>::Zero(n);
-  for (Index i = 0; i < n; ++i) {
-    for (Index x = -reach; x <= reach; ++x) {
-      for (Index y = -reach; y <= reach; ++y) {
-        Index const column = i / side + x, row = i % side + y;
-        if (column < 0 || column >= side || row < 0 || row >= side) continue;
-        Index const j = column * side + row;
-        entries.emplace_back(int(i), int(j), double(x * x + y * y));
-        double const p = 1 + std::cos(0.7 * double(i)) * std::cos(1.3 * double(j));
-        a(i) += p;
-        b(j) += p;
-      }
-    }
-  }
-  Eigen::SparseMatrix<double> C(n, n);
-  C.setFromTriplets(entries.begin(), entries.end());
-  a /= a.sum();
-  b /= b.sum();
-  return {C, a, b};
-}
-
 template <class Result>
-void report_entries(benchmark::State& state, Neighbours const& p, Result const& r) {
+void report_entries(benchmark::State& state, bench::Neighbours const& p, Result const& r) {
   report(state, r);
-  state.counters["ns_per_entry"] = benchmark::Counter(
-      double(r.iterations) * double(p.C.nonZeros()) * 1e-9,
-      benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  bench::count_entries(state, p, r.iterations);
 }
 
 void sparse(benchmark::State& state) {
-  Neighbours const p = neighbours(state.range(0));
+  bench::Neighbours const p = bench::neighbours(state.range(0));
   ot::SinkhornResult<double> r;
   for (auto _ : state) r = ot::sinkhorn(p.C, p.a, p.b, {.epsilon = 1.0, .tolerance = 1e-9});
   report_entries(state, p, r);
@@ -166,7 +135,7 @@ void sparse(benchmark::State& state) {
 
 /// The same with 1.3 times the mass in b, and rho = 20 on both sides.
 void sparse_unbalanced(benchmark::State& state) {
-  Neighbours p = neighbours(state.range(0));
+  bench::Neighbours p = bench::neighbours(state.range(0));
   p.b *= 1.3;
   ot::SinkhornUnbalancedResult<double> r;
   for (auto _ : state) {

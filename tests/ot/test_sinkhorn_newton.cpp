@@ -310,14 +310,20 @@ TEST_CASE("sinkhorn_newton: SSNS drops a bounded mass of columns and rows", "[si
   CHECK(L.nonzeros() <= 42);
 }
 
-TEST_CASE("sinkhorn_newton: a read with exponentials in float is good to 1e-5",
-          "[sinkhorn_newton]") {
-  Index const n = 67, m = 53;
+/// A row and a column of which have no mass.
+Problem clouds_with_idle_points(Index n, Index m) {
   Problem p = clouds(n, m, 61);
   p.a(3) = 0;
   p.b(7) = 0;
   p.a /= p.a.sum();
   p.b /= p.b.sum();
+  return p;
+}
+
+TEST_CASE("sinkhorn_newton: a read with exponentials in float is good to 1e-5",
+          "[sinkhorn_newton]") {
+  Index const n = 67, m = 53;
+  Problem p = clouds_with_idle_points(n, m);
   for (double const epsilon : {0.5, 0.01, 1e-4}) {
     ot::detail::EntropicProblem<ot::DenseCost<double>> const problem(
         "test", ot::DenseCost<double>(p.C), p.a, p.b, epsilon, 1e-9);
@@ -372,11 +378,7 @@ double difference_of_reads(ot::detail::EntropicProblem<ot::DenseCost<double>> co
 TEST_CASE("sinkhorn_newton: reads in float go on with the kernel that they keep",
           "[sinkhorn_newton]") {
   Index const n = 67, m = 203;
-  Problem p = clouds(n, m, 61);
-  p.a(3) = 0;
-  p.b(7) = 0;
-  p.a /= p.a.sum();
-  p.b /= p.b.sum();
+  Problem p = clouds_with_idle_points(n, m);
   ot::detail::EntropicProblem<ot::DenseCost<double>> const problem(
       "test", ot::DenseCost<double>(p.C), p.a, p.b, 1e-4, 1e-9);
   VectorXd f, g;

@@ -17,6 +17,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -51,10 +53,10 @@ class CoarseCosts {
   /// Null if the cost shows no geometry. Two reads of the cost.
   template <CostOperator C>
   static std::shared_ptr<CoarseCosts const> of(ExactProblem<C> const& problem) {
-    Blocks const rows = blocks(landmarks_of_rows(problem)),
-                 columns = blocks(landmarks_of_columns(problem));
+    Blocks const rows = blocks(landmarks_of_rows(problem));
     if (!alike(problem, rows.order)) return nullptr;
-    return std::make_shared<CoarseCosts const>(problem, rows, columns);
+    return std::make_shared<CoarseCosts const>(problem, rows,
+                                               blocks(landmarks_of_columns(problem)));
   }
 
   template <CostOperator C>

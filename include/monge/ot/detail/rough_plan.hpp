@@ -156,10 +156,7 @@ class RoughStart {
     constexpr int levels = 7;
     W const epsilon = typical_cost() / 4;
     if (!usable(epsilon)) return {};
-    RoughPlan const plan(pairs(1 / epsilon), weights(problem_.a, 1),
-                         weights(problem_.b, W(n()) / W(m())), levels);
-    lift_potentials(epsilon, plan);
-    return plan.shares();
+    return anneal(pairs(1 / epsilon), epsilon, levels);
   }
 
   /// On the pairs of a pool, around the potentials for which they were chosen: half the median of
@@ -192,10 +189,7 @@ class RoughStart {
     std::transform(reduced.begin(), reduced.end(), k.begin(),
                    [inverse](W x) { return float(-x * inverse); });
     monge::exp(k.data(), k.data(), Index(k.size()));
-    RoughPlan const plan(ListKernel(n(), std::move(place), std::move(row), std::move(k)),
-                         weights(problem_.a, 1), weights(problem_.b, W(n()) / W(m())), levels);
-    lift_potentials(epsilon, plan);
-    return plan.shares();
+    return anneal(ListKernel(n(), std::move(place), std::move(row), std::move(k)), epsilon, levels);
   }
 
  private:
@@ -205,6 +199,14 @@ class RoughStart {
   [[nodiscard]] Index n() const { return problem_.n(); }
   [[nodiscard]] Index m() const { return problem_.m(); }
   static bool usable(W epsilon) { return epsilon > 0 && std::isfinite(1 / epsilon); }
+
+  template <class Kernel>
+  std::vector<Share> anneal(Kernel kernel, W epsilon, int levels) {
+    RoughPlan const plan(std::move(kernel), weights(problem_.a, 1),
+                         weights(problem_.b, W(n()) / W(m())), levels);
+    lift_potentials(epsilon, plan);
+    return plan.shares();
+  }
 
   /// Weights with mean `mean`, padded by zeros; zero too if the range of factors would leave float.
   Eigen::VectorXf weights(VectorX<S> const& of, W mean) const {
